@@ -1,0 +1,82 @@
+//! What is known about a repository, as data. Gathered outside the core (`daemon/facts.rs`); the core only reads it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// What the workspace has, measured at the run's start. Absent means "not found", never "no".
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Facts {
+    /// `git`, or `shadow` for a plain folder.
+    pub vcs: String,
+    /// The branch checked out, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
+    /// Whether the checkout differed from HEAD.
+    pub dirty: bool,
+    /// Files under version control (or in the folder), not counting ignored ones.
+    pub files: u64,
+    /// Lines in the text files among them.
+    pub lines: u64,
+    /// Files by language, by extension; names as linguist has them, in lower case.
+    pub languages: BTreeMap<String, u64>,
+    /// Build systems found, by name: cargo, npm, pnpm, yarn, python, go, make, just.
+    pub ecosystems: BTreeMap<String, Ecosystem>,
+    /// Commands found in the manifests and their conventions, in the order they should be tried.
+    pub commands: Vec<FoundCommand>,
+    /// Programs the commands need and whether PATH has them.
+    pub programs: BTreeMap<String, bool>,
+    /// Hash over the files that commands were derived from: what trust is bound to.
+    pub manifests_hash: String,
+}
+
+/// One build system of the workspace.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Ecosystem {
+    /// The manifest, relative to the workspace.
+    pub manifest: String,
+    /// Script or target names the manifest declares.
+    pub scripts: Vec<String>,
+    /// Whether tests were found that its test command would run.
+    pub tests: bool,
+    /// Members (packages, modules), for monorepos.
+    pub members: Vec<String>,
+}
+
+/// What a found command is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Runs the tests.
+    Test,
+    /// Type-checks or builds.
+    Build,
+    /// Reports problems and changes nothing.
+    Lint,
+    /// Mends what the linter found.
+    LintFix,
+    /// Formats in place.
+    Format,
+}
+
+/// A command that the repository itself suggests.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FoundCommand {
+    /// What it is for.
+    pub role: Role,
+    /// The command, no shell.
+    pub argv: Vec<String>,
+    /// Where it comes from, e.g. `Cargo.toml` or `package.json: scripts.test`.
+    pub origin: String,
+    /// The build system it belongs to.
+    pub ecosystem: String,
+}
+
+impl Facts {
+    /// The commands of one role, in order.
+    pub fn commands(&self, role: Role) -> impl Iterator<Item = &FoundCommand> {
+        self.commands.iter().filter(move |command| command.role == role)
+    }
+}

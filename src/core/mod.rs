@@ -1,0 +1,6 @@
+//! The pure core.
+pub mod analyze;
+pub mod facts;
+pub mod graph;
+pub mod plan;
+pub mod recover;

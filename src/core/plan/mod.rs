@@ -1,0 +1,4 @@
+//! Planning: from a request to tasks.
+pub mod file;
+pub mod playbook;
+pub mod spec;

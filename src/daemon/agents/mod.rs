@@ -1,0 +1,2 @@
+//! Starting processes.
+pub mod keeper;

@@ -1,0 +1,4 @@
+//! The daemon.
+pub mod agents;
+pub mod facts;
+pub mod lanes;

@@ -1,0 +1,10 @@
+//! The Orchestrator.
+pub mod api;
+pub mod cli;
+pub mod client;
+pub mod config;
+pub mod core;
+pub mod daemon;
+pub mod ids;
+pub mod store;
+pub mod time;

@@ -1,0 +1,2 @@
+//! The ways to run.
+fn main() {}
