@@ -1,1 +1,326 @@
-//! (to be written)
+//! The user's configuration (S7) and where things live. The one place that reads the environment for settings.
+//!
+//! A project file may only lower limits or tighten; what it may not say is refused by name.
+
+use std::{
+    env, fmt, io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::{Settings, plan::spec::Retry, run::Interaction};
+
+/// Everything `config.toml` may say.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where state is kept, and how long.
+    pub state: StateConfig,
+    /// How much at once.
+    pub workflow: WorkflowConfig,
+    /// Isolated checkouts.
+    pub lanes: LanesConfig,
+    /// How much to ask.
+    pub interaction: InteractionConfig,
+    /// Retry where a plan says nothing.
+    pub retry: RetryConfig,
+    /// The background process.
+    pub daemon: DaemonConfig,
+}
+
+/// Where state is kept, and how long.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StateConfig {
+    /// The folder; empty = by the XDG rules.
+    pub dir: String,
+    /// Runs that are kept whole.
+    pub keep_runs: u32,
+    /// Days they are kept.
+    pub keep_days: u32,
+    /// Free disk below which no lane is made, GiB.
+    pub min_free_gb: f64,
+}
+
+impl Default for StateConfig {
+    fn default() -> Self {
+        StateConfig { dir: String::new(), keep_runs: 20, keep_days: 14, min_free_gb: 1.0 }
+    }
+}
+
+/// How much at once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WorkflowConfig {
+    /// Most jobs of a run at once.
+    pub workers: u32,
+    /// Most connections of clients.
+    pub max_connections: u32,
+    /// Most tasks of a run.
+    pub max_tasks: u32,
+}
+
+impl Default for WorkflowConfig {
+    fn default() -> Self {
+        WorkflowConfig { workers: 10, max_connections: 50, max_tasks: 1_000_000 }
+    }
+}
+
+/// Isolated checkouts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LanesConfig {
+    /// Most of them, per workspace.
+    pub max: u32,
+    /// Largest untracked file that is taken along, MiB.
+    pub max_file_mb: u64,
+    /// Largest plain folder, files.
+    pub max_folder_files: u64,
+    /// Largest plain folder, MiB.
+    pub max_folder_mb: u64,
+}
+
+impl Default for LanesConfig {
+    fn default() -> Self {
+        LanesConfig { max: 6, max_file_mb: 10, max_folder_files: 20_000, max_folder_mb: 2_048 }
+    }
+}
+
+/// How much to ask.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InteractionConfig {
+    /// minimal, checkpoint or collaborative.
+    pub mode: Interaction,
+}
+
+/// Retry where a plan says nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetryConfig {
+    /// Further executions.
+    pub max: u32,
+    /// First delay, seconds.
+    pub base_s: f64,
+    /// Share of a delay that is added at most.
+    pub jitter: f64,
+    /// Longest delay, seconds.
+    pub cap_s: f64,
+}
+
+impl Default for RetryConfig {
+    fn default() -> Self {
+        RetryConfig { max: 3, base_s: 1.0, jitter: 0.1, cap_s: 30.0 }
+    }
+}
+
+/// The background process.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DaemonConfig {
+    /// Seconds without a client and without work after which it ends.
+    pub idle_exit_s: f64,
+    /// Address for WebSocket and HTTP; empty = none.
+    pub listen: String,
+}
+
+impl Default for DaemonConfig {
+    fn default() -> Self {
+        DaemonConfig { idle_exit_s: 600.0, listen: String::new() }
+    }
+}
+
+/// Longest folder that a socket may lie in: the smallest system limit (104 bytes on macOS) less our file's name.
+const SOCKET_DIR_BYTES_MAX: usize = 85;
+
+/// Where things live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    /// Journals, lanes, logs.
+    pub state: PathBuf,
+    /// Socket and lock.
+    pub runtime: PathBuf,
+    /// `config.toml`, `policy.toml`.
+    pub config: PathBuf,
+}
+
+/// Why the configuration cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// What is wrong, with file and line.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Places {
+    /// By the XDG rules, from this process's environment. Where HOME is missing, the password database says it.
+    pub fn find() -> Result<Places, ConfigError> {
+        let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let home = absolute("HOME").or_else(home_of_user);
+        let under = |name: &str, fallback: &str| {
+            absolute(name)
+                .or_else(|| home.as_ref().map(|home| home.join(fallback)))
+                .map(|path| path.join("orchestrator"))
+        };
+        let (Some(state), Some(config)) =
+            (under("XDG_STATE_HOME", ".local/state"), under("XDG_CONFIG_HOME", ".config"))
+        else {
+            return Err(ConfigError {
+                message: "there is no place for state: HOME is not set and the user has no home folder".to_owned(),
+                hint: "set HOME, or XDG_STATE_HOME and XDG_CONFIG_HOME, to absolute paths".to_owned(),
+            });
+        };
+        let own = format!("orchestrator-{}", user_id());
+        let candidates = [
+            absolute("XDG_RUNTIME_DIR").map(|path| path.join("orchestrator")),
+            Some(env::temp_dir().join(&own)),
+            Some(PathBuf::from("/tmp").join(&own)),
+        ];
+        // A socket's path has a short limit that the system sets; where one is too long, the next is taken.
+        let fits = |path: &PathBuf| path.as_os_str().len() < SOCKET_DIR_BYTES_MAX;
+        let runtime = candidates.into_iter().flatten().find(fits).unwrap_or_else(|| PathBuf::from("/tmp").join(&own));
+        Ok(Places { state, runtime, config })
+    }
+
+    /// The daemon's socket.
+    pub fn socket(&self) -> PathBuf {
+        self.runtime.join("daemon.sock")
+    }
+
+    /// The lock that the one daemon holds.
+    pub fn lock(&self) -> PathBuf {
+        self.runtime.join("daemon.lock")
+    }
+
+    /// The folder of one workspace.
+    pub fn workspace(&self, id: &str) -> PathBuf {
+        self.state.join("workspaces").join(id)
+    }
+
+    /// Makes the folders, for this user only.
+    pub fn create(&self) -> io::Result<()> {
+        for path in [&self.state, &self.runtime] {
+            create_private(path)?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes a folder that only this user may enter, and refuses one that somebody else owns.
+pub fn create_private(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(named)?;
+    let owner = std::fs::symlink_metadata(path).map_err(named)?;
+    if owner.uid() != user_id() || !owner.is_dir() {
+        let what = format!("{} belongs to somebody else or is not a folder; it is not used", path.display());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
+    }
+    Ok(())
+}
+
+/// The effective user.
+pub fn user_id() -> u32 {
+    // SAFETY: geteuid has no preconditions and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
+/// The home folder that the password database has for this user.
+fn home_of_user() -> Option<PathBuf> {
+    use std::{ffi::CStr, os::unix::ffi::OsStrExt};
+    // SAFETY: getpwuid returns null or a pointer to static storage that is valid until the next call; this runs
+    // once at start-up, before there are threads, and copies the text out at once.
+    let home = unsafe {
+        let entry = libc::getpwuid(user_id());
+        if entry.is_null() || (*entry).pw_dir.is_null() {
+            return None;
+        }
+        CStr::from_ptr((*entry).pw_dir).to_bytes().to_vec()
+    };
+    let path = PathBuf::from(std::ffi::OsStr::from_bytes(&home));
+    path.is_absolute().then_some(path)
+}
+
+impl Config {
+    /// Reads the user's file; a missing one is all defaults.
+    pub fn load(places: &Places) -> Result<Config, ConfigError> {
+        let path = places.config.join("config.toml");
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Config::parse(&text, &path.display().to_string()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Config::default()),
+            Err(error) => Err(ConfigError {
+                message: format!("{} cannot be read: {error}", path.display()),
+                hint: "mend its permissions, or move it away to go on with the defaults".to_owned(),
+            }),
+        }
+    }
+
+    /// Reads a file's text.
+    pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
+        let config: Config = toml::from_str(text).map_err(|error| {
+            let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+            ConfigError {
+                message: format!("{file}:{line}: {}", error.message()),
+                hint: "`orchestrator config` prints every setting with its default".to_owned(),
+            }
+        })?;
+        let bad = |what: &str| {
+            Err(ConfigError { message: format!("{file}: {what}"), hint: "choose a larger number".to_owned() })
+        };
+        if config.workflow.workers == 0 {
+            return bad("workflow.workers must be at least 1");
+        }
+        if config.lanes.max < 2 {
+            return bad("lanes.max must be at least 2: one for work, one for the checks of the base");
+        }
+        Ok(config)
+    }
+
+    /// Where things live, with the configured state folder in place of the usual one.
+    pub fn places(&self, places: Places) -> Places {
+        match self.state.dir.as_str() {
+            "" => places,
+            dir => Places { state: PathBuf::from(dir), ..places },
+        }
+    }
+
+    /// What the core is told.
+    pub fn settings(&self) -> Settings {
+        let RetryConfig { max, base_s, jitter, cap_s } = self.retry;
+        Settings {
+            workers: self.workflow.workers,
+            lanes_max: self.lanes.max,
+            tasks_max: self.workflow.max_tasks,
+            retry: Retry { max, base_s, cap_s },
+            jitter,
+            interaction: self.interaction.mode,
+            keep_runs: self.state.keep_runs,
+            keep_days: self.state.keep_days,
+            playbooks: crate::core::plan::playbook::builtin(),
+            ..Settings::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_setting_is_named_with_its_line() {
+        let error = Config::parse("[workflow]\nworkers = 4\nworker = 3\n", "config.toml").unwrap_err();
+        assert!(error.message.starts_with("config.toml:3: unknown field `worker`"), "{error}");
+        assert!(Config::parse("[lanes]\nmax = 1\n", "config.toml").is_err());
+        assert_eq!(Config::parse("", "config.toml").unwrap(), Config::default());
+    }
+}

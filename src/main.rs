@@ -1,2 +1,7 @@
-//! The ways to run.
-fn main() {}
+//! The ways to run. Everything is in the library; `cli` tells them apart.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    orchestrator::cli::main()
+}

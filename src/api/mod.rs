@@ -1,1 +1,165 @@
-//! (to be written)
+//! The daemon's contract: every call that a client may make, and the shapes that go over the wire.
+//!
+//! JSON-RPC 2.0, parameters by name. The first eight calls are the specification's (2.10); the rest is what its faces
+//! need. Nothing here decides anything: requests are checked for their form, never for their meaning.
+//!
+//! The library's own checks would answer a malformed request in its words, so requests travel as [`Unchecked`] and the
+//! server calls [`Unchecked::check`] first.
+
+pub mod decision;
+pub mod error;
+pub mod event;
+pub mod reply;
+pub mod request;
+pub mod result;
+pub mod session;
+pub mod state;
+pub mod wire;
+
+pub use decision::{Decision, DecisionResult, PendingDecisions};
+pub use error::{ApiError, Code};
+pub use event::{Changes, Event, EventData, EventType};
+use jsonrpsee::{
+    core::{RpcResult, SubscriptionResult},
+    proc_macros::rpc,
+};
+pub use reply::{
+    CancelResponse, CheckpointResponse, Outcome, PlanView, ProcessResponse, TaskResponse, TaskState, TaskStatus,
+};
+pub use request::{ProcessRequest, TaskSubmission, UserDecisionResponse, parse_request};
+pub use result::{
+    ApplyReply, DiffReply, GarbageReply, LogReply, PlanReply, Report, RestoreReply, RetryReply, RunList, UndoReply,
+    WhyReply,
+};
+pub use session::{
+    DaemonStatus, ExplainReply, FactsReply, Hello, PROTOCOL, Role, StopReply, TrustReply, Welcome, allowed_env,
+};
+pub use state::{OrchestratorState, RunState};
+pub use wire::{LogId, Time, Unchecked, WorkId};
+
+use crate::ids::{CheckpointId, DecisionId, RunId, TaskId};
+
+/// Every call of the daemon. The macro makes `OrchestratorApiServer` and `OrchestratorApiClient` of it.
+#[rpc(server, client)]
+pub trait OrchestratorApi {
+    /// The greeting; any other call before it is refused with INVALID.
+    #[method(name = "hello", param_kind = map)]
+    async fn hello(&self, hello: Hello) -> RpcResult<Welcome>;
+
+    /// Hands in a large request.
+    #[method(name = "process_request", param_kind = map)]
+    async fn process_request(&self, request: Unchecked<ProcessRequest>) -> RpcResult<ProcessResponse>;
+
+    /// Hands in one task.
+    #[method(name = "submit_task", param_kind = map)]
+    async fn submit_task(&self, task: Unchecked<TaskSubmission>) -> RpcResult<TaskResponse>;
+
+    /// Where a task or a run stands.
+    #[method(name = "get_task_status", param_kind = map)]
+    async fn get_task_status(&self, task_id: WorkId) -> RpcResult<TaskStatus>;
+
+    /// Cancels a task or a run. Cancelling what has ended changes nothing and says so.
+    #[method(name = "cancel_task", param_kind = map)]
+    async fn cancel_task(&self, task_id: WorkId) -> RpcResult<CancelResponse>;
+
+    /// The state of the workspace, or of one run in it.
+    #[method(name = "get_state", param_kind = map)]
+    async fn get_state(&self, session_id: Option<RunId>) -> RpcResult<OrchestratorState>;
+
+    /// Saves a checkpoint of one run, or of all.
+    #[method(name = "save_checkpoint", param_kind = map)]
+    async fn save_checkpoint(&self, session_id: Option<RunId>, label: Option<String>) -> RpcResult<CheckpointResponse>;
+
+    /// The open decisions, most urgent first.
+    #[method(name = "get_pending_decisions", param_kind = map)]
+    async fn get_pending_decisions(&self) -> RpcResult<PendingDecisions>;
+
+    /// Answers a decision.
+    #[method(name = "submit_decision", param_kind = map)]
+    async fn submit_decision(
+        &self,
+        decision_id: DecisionId,
+        response: Unchecked<UserDecisionResponse>,
+    ) -> RpcResult<DecisionResult>;
+
+    /// Events after a revision; waits for the first where there is none, at most `timeout_s` seconds (default 30, most 300).
+    #[method(name = "wait_for_change", param_kind = map)]
+    async fn wait_for_change(&self, after: u64, timeout_s: Option<f64>, run: Option<RunId>) -> RpcResult<Changes>;
+
+    /// Goes back to a checkpoint. Effects outside do not go back and are listed.
+    #[method(name = "restore_checkpoint", param_kind = map)]
+    async fn restore_checkpoint(&self, checkpoint_id: CheckpointId) -> RpcResult<RestoreReply>;
+
+    /// What a run's result would change; with `patch` (the default) as text too.
+    #[method(name = "diff", param_kind = map)]
+    async fn diff(&self, run: RunId, patch: Option<bool>) -> RpcResult<DiffReply>;
+
+    /// Brings a run's result, or the part of some tasks, into the checkout.
+    #[method(name = "apply", param_kind = map)]
+    async fn apply(&self, run: RunId, tasks: Option<Vec<TaskId>>) -> RpcResult<ApplyReply>;
+
+    /// Takes a run's result out of the checkout again.
+    #[method(name = "undo", param_kind = map)]
+    async fn undo(&self, run: RunId) -> RpcResult<UndoReply>;
+
+    /// Tries a failed task, or all failed tasks of a run, again.
+    #[method(name = "retry", param_kind = map)]
+    async fn retry(&self, task_id: WorkId) -> RpcResult<RetryReply>;
+
+    /// A run's plan.
+    #[method(name = "get_plan", param_kind = map)]
+    async fn get_plan(&self, run: RunId) -> RpcResult<PlanReply>;
+
+    /// A run's report, finished or so far.
+    #[method(name = "get_report", param_kind = map)]
+    async fn get_report(&self, run: RunId) -> RpcResult<Report>;
+
+    /// An attempt's output: its last `tail` lines (default: all, cut to a megabyte), or from a byte offset on. Where
+    /// there is nothing yet behind `offset_bytes` and the attempt goes on, waits up to `wait_s` seconds (default 0,
+    /// most 300) for more.
+    #[method(name = "get_log", param_kind = map)]
+    async fn get_log(
+        &self,
+        id: LogId,
+        tail: Option<u64>,
+        offset_bytes: Option<u64>,
+        wait_s: Option<f64>,
+    ) -> RpcResult<LogReply>;
+
+    /// Why a run, task, attempt, decision or checkpoint is as it is.
+    #[method(name = "why", param_kind = map)]
+    async fn why(&self, id: String) -> RpcResult<WhyReply>;
+
+    /// Gives or takes trust in the files of the workspace. Persons only.
+    #[method(name = "trust", param_kind = map)]
+    async fn trust(&self, grant: bool) -> RpcResult<TrustReply>;
+
+    /// What is known about the workspace.
+    #[method(name = "get_facts", param_kind = map)]
+    async fn get_facts(&self) -> RpcResult<FactsReply>;
+
+    /// What a request would be taken for.
+    #[method(name = "explain_request", param_kind = map)]
+    async fn explain_request(&self, text: String) -> RpcResult<ExplainReply>;
+
+    /// Runs, newest first.
+    #[method(name = "list_runs", param_kind = map)]
+    async fn list_runs(&self) -> RpcResult<RunList>;
+
+    /// Forgets runs that are over and older than the configuration keeps, and deletes what belongs to them.
+    #[method(name = "collect_garbage", param_kind = map)]
+    async fn collect_garbage(&self) -> RpcResult<GarbageReply>;
+
+    /// How the daemon is.
+    #[method(name = "daemon_status", param_kind = map)]
+    async fn daemon_status(&self) -> RpcResult<DaemonStatus>;
+
+    /// Ends the daemon; running attempts go on under their keepers. `now` does not wait for open commits of clients.
+    #[method(name = "stop_daemon", param_kind = map)]
+    async fn stop_daemon(&self, now: bool) -> RpcResult<StopReply>;
+
+    /// Events after a revision as they are stored, without hole or repeat; of one run or of all. One notification
+    /// holds those of one or several commits, in order.
+    #[subscription(name = "subscribe_events" => "event", unsubscribe = "unsubscribe_events", item = Vec<Event>, param_kind = map)]
+    async fn subscribe_events(&self, after: u64, run: Option<RunId>) -> SubscriptionResult;
+}

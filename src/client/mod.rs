@@ -1,1 +1,250 @@
-//! (to be written)
+//! Finding the daemon, starting it where there is none, and greeting it.
+//!
+//! However many clients start at once, one daemon comes of it: whoever gets its lock is it, the others find it.
+
+mod transport;
+
+use std::{
+    fmt,
+    io::{self, Read},
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use jsonrpsee::core::client::ClientBuilder;
+use tokio::net::UnixStream;
+
+use crate::{
+    api::{ApiError, Code, Hello, OrchestratorApiClient, PROTOCOL, Welcome, allowed_env, session::ClientInfo},
+    config::{Config, Places},
+};
+
+/// A connection to the daemon, with the calls of [`crate::api::OrchestratorApiClient`].
+pub type Client = jsonrpsee::core::client::Client;
+
+/// How to connect.
+#[derive(Debug, Clone)]
+pub struct ConnectOptions {
+    /// Absolute path of a folder in the workspace.
+    pub workspace: PathBuf,
+    /// Whether to start a daemon where none runs.
+    pub start: bool,
+    /// Serve this connection from a daemon inside this process, which ends with it.
+    pub foreground: bool,
+    /// Where a daemon that has to be started takes TCP connections, instead of what is configured.
+    pub listen: Option<String>,
+}
+
+/// Why there is no connection.
+#[derive(Debug, Clone)]
+pub struct ConnectError(pub ApiError);
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for ConnectError {}
+
+/// How long a daemon may take from its start to its first answer, and an older one to end.
+const START_MAX: Duration = Duration::from_secs(20);
+
+/// Between two looks for a daemon that somebody else is starting.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// Between two starts, where the first found the lock taken.
+const START_AGAIN: Duration = Duration::from_millis(50);
+
+/// The longest that one call may take: applying a large result, waiting for a change.
+const CALL_MAX: Duration = Duration::from_secs(3600);
+
+/// How many messages of a subscription are kept for a slow reader before it is let go of and resumes.
+const SUBSCRIPTION_BUFFER: usize = 8_192;
+
+fn unavailable(message: impl Into<String>, hint: &str) -> ConnectError {
+    ConnectError(ApiError::new(Code::Unavailable, message, hint))
+}
+
+/// Finds the daemon, starts it where needed, and greets it.
+pub async fn connect(options: &ConnectOptions) -> Result<(Client, Welcome), ConnectError> {
+    let of_config = |error: crate::config::ConfigError| unavailable(error.message, &error.hint);
+    let places = Places::find().map_err(of_config)?;
+    let config = Config::load(&places).map_err(of_config)?;
+    let places = config.places(places);
+    let deadline = Instant::now() + START_MAX;
+    let mut start_from = Instant::now();
+    let mut deaths = 0;
+    loop {
+        match UnixStream::connect(places.socket()).await {
+            Ok(stream) => match greet(stream, options).await? {
+                Greeted::Here(client, welcome) => return Ok((client, *welcome)),
+                // An older one was asked to go; what it runs goes on under the keepers.
+                Greeted::Left => tokio::time::sleep(LOOK_AGAIN).await,
+            },
+            Err(error) if absent(&error) && !options.start => {
+                return Err(unavailable("no daemon runs", "any verb that needs one starts it: `orchestrator status`"));
+            }
+            // One that is just ending still has the lock, so the one that we start may find it taken: then again.
+            Err(error) if absent(&error) && Instant::now() >= start_from => {
+                match options.foreground {
+                    true => crate::daemon::serve_in_thread(places.clone(), config.clone()).map_err(ConnectError)?,
+                    false => match start(&places, options.listen.as_deref()).await? {
+                        Started::Ready => {}
+                        Started::Taken => start_from = Instant::now() + START_AGAIN,
+                        // Killed as it started; twice is no accident.
+                        Started::Died(_) if deaths == 0 => deaths += 1,
+                        Started::Died(error) => return Err(error),
+                    },
+                }
+            }
+            // Somebody else is starting one, or ours is about to listen.
+            Err(error) if absent(&error) => tokio::time::sleep(LOOK_AGAIN).await,
+            Err(error) => {
+                let socket = places.socket();
+                return Err(unavailable(format!("{}: {error}", socket.display()), "look at `orchestrator doctor`"));
+            }
+        }
+        if Instant::now() > deadline {
+            let log = places.runtime.join("daemon.log");
+            return Err(unavailable("the daemon did not answer in time", &format!("see {}", log.display())));
+        }
+    }
+}
+
+fn absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
+enum Greeted {
+    Here(Client, Box<Welcome>),
+    Left,
+}
+
+async fn greet(stream: UnixStream, options: &ConnectOptions) -> Result<Greeted, ConnectError> {
+    let (sender, receiver) = transport::split(stream);
+    let client: Client = ClientBuilder::default()
+        .request_timeout(CALL_MAX)
+        .max_buffer_capacity_per_subscription(SUBSCRIPTION_BUFFER)
+        .build_with_tokio(sender, receiver);
+    let variables =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let hello = Hello {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        protocol: PROTOCOL,
+        workspace: options.workspace.display().to_string(),
+        client: ClientInfo { name: "terminal".to_owned(), surface: "cli".to_owned() },
+        env: allowed_env(variables),
+    };
+    let welcome = match client.hello(hello).await {
+        Ok(welcome) => welcome,
+        // It ended between accepting and answering.
+        Err(jsonrpsee::core::client::Error::RestartNeeded(_)) => return Ok(Greeted::Left),
+        Err(error) => {
+            let error = ApiError::from(error);
+            return if error.passes() { Ok(Greeted::Left) } else { Err(ConnectError(error)) };
+        }
+    };
+    if older(&welcome.version, env!("CARGO_PKG_VERSION")) {
+        tracing::info!(version = %welcome.version, "an older daemon is asked to hand over");
+        // Its answer may be cut off by its end.
+        let _ = client.stop_daemon(false).await;
+        return Ok(Greeted::Left);
+    }
+    if welcome.protocol != PROTOCOL {
+        return Err(unavailable(
+            format!("the daemon is of version {} and speaks another protocol", welcome.version),
+            "use the newer `orchestrator`, or stop the daemon: `orchestrator daemon stop`",
+        ));
+    }
+    Ok(Greeted::Here(client, Box::new(welcome)))
+}
+
+/// Whether version `a` comes before `b`, by their numbers.
+pub fn older(a: &str, b: &str) -> bool {
+    let numbers = |version: &str| -> Vec<u64> {
+        let plain = version.split(['-', '+']).next().unwrap_or("");
+        plain.split('.').map(|number| number.parse().unwrap_or(0)).collect()
+    };
+    numbers(a) < numbers(b)
+}
+
+/// How a start came out.
+enum Started {
+    /// It can be reached.
+    Ready,
+    /// Another one has the lock.
+    Taken,
+    /// It ended without a word.
+    Died(ConnectError),
+}
+
+/// Starts a daemon and waits for its first word.
+async fn start(places: &Places, listen: Option<&str>) -> Result<Started, ConnectError> {
+    let exe = crate::daemon::own_program().map_err(|error| unavailable(error.to_string(), "reinstall the program"))?;
+    places.create().map_err(|error| unavailable(error.to_string(), "look at `orchestrator doctor`"))?;
+    let log = places.runtime.join("daemon.log");
+    let errors = std::fs::File::create(&log)
+        .map_err(|error| unavailable(format!("{}: {error}", log.display()), "look at `orchestrator doctor`"))?;
+    let mut child = Command::new(exe)
+        .args(["daemon", "run"])
+        .args(listen.iter().flat_map(|address| ["--listen", address]))
+        .env_clear()
+        // Only what says where things are: runs get the environment of whoever asks for them.
+        .envs(std::env::vars_os().filter(|(name, _)| daemon_env(&name.to_string_lossy())))
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(errors)
+        .spawn()
+        .map_err(|error| unavailable(format!("the daemon could not be started: {error}"), ""))?;
+    let mut stdout = child.stdout.take();
+    // It writes one line and lets go of its standard output; reading blocks for as long as it starts.
+    let said = tokio::task::spawn_blocking(move || {
+        let mut said = String::new();
+        if let Some(stdout) = &mut stdout {
+            let _ = stdout.read_to_string(&mut said);
+        }
+        said
+    });
+    let said = said.await.unwrap_or_default();
+    match said.trim() {
+        "ready" => Ok(Started::Ready),
+        // Another one was faster.
+        "taken" => {
+            let _ = child.wait();
+            Ok(Started::Taken)
+        }
+        "" => {
+            let why = std::fs::read_to_string(&log).unwrap_or_default();
+            let last = why.lines().last().unwrap_or("it ended without a word").to_owned();
+            let _ = child.wait();
+            let hint = format!("see {}", log.display());
+            Ok(Started::Died(unavailable(format!("the daemon could not start: {last}"), &hint)))
+        }
+        trouble => match serde_json::from_str::<ApiError>(trouble) {
+            Ok(error) => Err(ConnectError(error)),
+            Err(_) => Err(unavailable(trouble, &format!("see {}", log.display()))),
+        },
+    }
+}
+
+/// Variables that a daemon starts with.
+fn daemon_env(name: &str) -> bool {
+    matches!(name, "HOME" | "PATH" | "USER" | "LOGNAME" | "LANG" | "TMPDIR" | "TZ")
+        || name.starts_with("XDG_")
+        || name.starts_with("LC_")
+        || name == "ORCHESTRATOR_LOG"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_by_number() {
+        assert!(older("0.9.0", "0.10.0") && older("0.1.0", "1.0.0"));
+        assert!(!older("1.0.0", "1.0.0") && !older("2.0.0", "1.9.9"));
+    }
+}

@@ -29,6 +29,18 @@ pub struct Facts {
     pub programs: BTreeMap<String, bool>,
     /// Hash over the files that commands were derived from: what trust is bound to.
     pub manifests_hash: String,
+    /// Playbooks that the workspace brings itself, as they were when it was looked at.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub playbooks: Vec<ProjectPlaybook>,
+}
+
+/// A playbook's file of the workspace, unchecked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProjectPlaybook {
+    /// Relative to the workspace.
+    pub file: String,
+    /// What it says.
+    pub text: String,
 }
 
 /// One build system of the workspace.

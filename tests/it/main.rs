@@ -1,1 +1,18 @@
-//! The one test binary.
+//! The one test binary: what needs the program as a whole, or the repository as a whole. Unit tests live in `src/`.
+//!
+//! A module per kind. They need Rust and git and nothing else; what a machine lacks is said as `skipped: …`, and is a
+//! failure where `ORCHESTRATOR_CI` is set, because there it was installed.
+
+#[cfg(target_os = "linux")]
+mod daemon;
+mod demo;
+mod gc;
+#[cfg(target_os = "linux")]
+mod keeper;
+mod listen;
+mod own;
+mod playbooks;
+mod readme;
+mod scenario;
+mod sim;
+mod tidy;

@@ -1,0 +1,244 @@
+//! Looking: `status`, `log`, `why`, `report`, `facts`, `agents`. And the two that nudge: `cancel` and `retry`.
+
+use std::path::Path;
+
+use super::{
+    console::Console,
+    exit::{CliError, Exit},
+    render,
+    result::newest,
+};
+use crate::{
+    api::{ApiError, Code, Event, LogId, OrchestratorApiClient, WorkId},
+    ids::{BadId, RunId},
+    time::now,
+};
+
+/// How long one call waits for more of a log.
+const LOG_WAIT_S: f64 = 60.0;
+
+/// One screen; with `watch` again after every change.
+pub async fn status<C: OrchestratorApiClient + Sync>(
+    client: &C,
+    console: &mut Console,
+    run: Option<RunId>,
+    watch: bool,
+) -> Result<Exit, CliError> {
+    let mut seen = draw_status(client, console, run, watch).await?;
+    if !watch {
+        return Ok(Exit::Completed);
+    }
+    let mut events = client.subscribe_events(seen, run).await?;
+    while let Some(told) = events.next().await {
+        let told: Vec<Event> =
+            told.map_err(|error| ApiError::new(Code::Internal, format!("an event cannot be read: {error}"), ""))?;
+        // Many events come at once; the screen shows all of them up to its own revision.
+        if told.last().is_some_and(|event| event.revision > seen) {
+            seen = draw_status(client, console, run, watch).await?;
+        }
+    }
+    Err(ApiError::new(Code::Unavailable, "the daemon went away", "run the command again").into())
+}
+
+async fn draw_status<C: OrchestratorApiClient + Sync>(
+    client: &C,
+    console: &mut Console,
+    run: Option<RunId>,
+    watch: bool,
+) -> Result<u64, CliError> {
+    let state = client.get_state(run).await?;
+    if console.json {
+        console.object(&state)?;
+        return Ok(state.revision);
+    }
+    let mut pending = client.get_pending_decisions().await?.decisions;
+    if let Some(run) = run {
+        pending.retain(|decision| decision.context.request_id == run);
+    }
+    let mut text = render::status::screen(&state, &pending, now(), console.width, console.paint);
+    if let Some(run) = run {
+        // One run was asked for: its tasks are what one wants to see.
+        let report = client.get_report(run).await?;
+        text.push_str(&render::report::whole(&report, console.width, console.paint));
+    }
+    if watch && console.out_is_terminal {
+        text.insert_str(0, "\x1b[H\x1b[2J");
+    }
+    console.text(text)?;
+    Ok(state.revision)
+}
+
+/// The agents and how loaded they are.
+pub async fn agents<C: OrchestratorApiClient + Sync>(client: &C, console: &mut Console) -> Result<Exit, CliError> {
+    let state = client.get_state(None).await?;
+    if console.json {
+        console.object(&state.agents)?;
+    } else if state.agents.is_empty() {
+        console.line(
+            "No agents: commands run by themselves. Coding agents on the PATH are found by `orchestrator doctor`.",
+        )?;
+    } else {
+        console.text(render::status::agents(&state, now(), console.width, console.paint))?;
+    }
+    Ok(Exit::Completed)
+}
+
+/// The output of a task's last attempt, or of one attempt; with `follow` until that attempt ends.
+pub async fn log<C: OrchestratorApiClient + Sync>(
+    client: &C,
+    console: &mut Console,
+    id: &str,
+    follow: bool,
+    tail: Option<u64>,
+) -> Result<Exit, CliError> {
+    let mut id: LogId = parse(id, "orchestrator status R-3 lists a run's tasks")?;
+    let mut reply = client.get_log(id, tail, None, None).await?;
+    loop {
+        if console.json {
+            console.object(&reply)?;
+        } else {
+            if reply.attempt.is_none() && !follow {
+                console.note(&reply.summary)?;
+            }
+            // A terminal must not be driven by a program's output; a file or a pipe gets it as it was.
+            let text = if console.out_is_terminal { render::table::harmless(&reply.text) } else { reply.text.clone() };
+            console.text(text)?;
+        }
+        if !follow || reply.ended {
+            return Ok(Exit::Completed);
+        }
+        // From here on this very attempt, even if the task is tried again meanwhile.
+        if let Some(attempt) = reply.attempt {
+            id = attempt.into();
+        }
+        reply = client.get_log(id, None, Some(reply.next_offset_bytes), Some(LOG_WAIT_S)).await?;
+    }
+}
+
+/// Why a thing is as it is.
+pub async fn why<C: OrchestratorApiClient + Sync>(
+    client: &C,
+    console: &mut Console,
+    id: &str,
+) -> Result<Exit, CliError> {
+    let reply = client.why(id.to_owned()).await?;
+    // A task's reasons are easier to read below where it stands.
+    if let (Ok(work @ WorkId::Task(_)), false) = (id.parse(), console.json) {
+        let task = client.get_task_status(work).await?;
+        console.text(render::task::status(&task, console.width, console.paint))?;
+    }
+    let width = console.width;
+    console.reply(&reply, |reply, paint| render::task::why(reply, width, paint))?;
+    Ok(Exit::Completed)
+}
+
+/// What a run did, found and took; or its timeline, or its graph.
+pub async fn report<C: OrchestratorApiClient + Sync>(
+    client: &C,
+    console: &mut Console,
+    run: Option<RunId>,
+    svg: Option<&Path>,
+    mermaid: bool,
+) -> Result<Exit, CliError> {
+    let run = newest(client, run).await?;
+    let report = client.get_report(run).await?;
+    if let Some(file) = svg {
+        let picture = render::svg::timeline(&report, now());
+        if file == Path::new("-") {
+            console.text(picture)?;
+        } else {
+            std::fs::write(file, picture).map_err(CliError::io(format!("cannot write {}", file.display())))?;
+            console.note(format!("timeline of {run} written to {}", file.display()))?;
+        }
+        return Ok(Exit::Completed);
+    }
+    if mermaid {
+        console.text(render::mermaid::graph(&report))?;
+        return Ok(Exit::Completed);
+    }
+    let width = console.width;
+    console.reply(&report, |report, paint| render::report::whole(report, width, paint))?;
+    Ok(Exit::Completed)
+}
+
+/// What is known about the workspace.
+pub async fn facts<C: OrchestratorApiClient + Sync>(client: &C, console: &mut Console) -> Result<Exit, CliError> {
+    let reply = client.get_facts().await?;
+    let width = console.width;
+    console.reply(&reply, |reply, paint| {
+        use render::{paint::Paint, report::shell_words, table::Cell};
+        let facts = &reply.facts;
+        let mut text = format!("{}\n", reply.summary);
+        text.push_str(&format!("{} files, {} lines, {}\n", facts.files, facts.lines, facts.vcs));
+        let languages: Vec<String> = facts.languages.iter().map(|(name, files)| format!("{name} {files}")).collect();
+        text.push_str(&format!("languages: {}\n", languages.join(", ")));
+        let rows: Vec<Vec<Cell>> = facts
+            .commands
+            .iter()
+            .map(|command| {
+                let role = serde_json::to_value(command.role).ok().and_then(|role| role.as_str().map(str::to_owned));
+                vec![
+                    role.unwrap_or_default().into(),
+                    Cell::new(shell_words(&command.argv), Paint::cyan),
+                    Cell::new(command.origin.clone(), Paint::dim),
+                ]
+            })
+            .collect();
+        text.push_str(&render::table::table(&rows, 2, width, paint));
+        for (program, _) in facts.programs.iter().filter(|(_, found)| !**found) {
+            text.push_str(&format!("{} {program} is not on the PATH\n", paint.yellow("!")));
+        }
+        text
+    })?;
+    Ok(Exit::Completed)
+}
+
+/// Cancels a task or a run.
+pub async fn cancel<C: OrchestratorApiClient + Sync>(
+    client: &C,
+    console: &mut Console,
+    id: &str,
+) -> Result<Exit, CliError> {
+    let id: WorkId = parse(id, "give T-42 for a task or R-3 for a run")?;
+    let reply = client.cancel_task(id).await?;
+    console.reply(&reply, |reply, paint| {
+        let left = reply.external_left.iter().map(|left| format!("  {} still there: {left}\n", paint.yellow("!")));
+        format!("{}\n{}", reply.summary, left.collect::<String>())
+    })?;
+    Ok(Exit::Completed)
+}
+
+/// Tries a failed task, or all failed tasks of a run, again.
+pub async fn retry<C: OrchestratorApiClient + Sync>(
+    client: &C,
+    console: &mut Console,
+    id: &str,
+) -> Result<Exit, CliError> {
+    let id: WorkId = parse(id, "give T-42 for a task or R-3 for a run")?;
+    let reply = client.retry(id).await?;
+    console.reply(&reply, |reply, _| format!("{}\n", reply.summary))?;
+    Ok(if reply.tasks.is_empty() { Exit::Failed } else { Exit::Completed })
+}
+
+/// An id as typed; small letters are taken for the capital ones that ids have.
+fn parse<T: std::str::FromStr<Err = BadId>>(text: &str, hint: &str) -> Result<T, CliError> {
+    if let Some((workspace, _)) = text.split_once(':') {
+        let message = format!("{text} belongs to the workspace {workspace}");
+        return Err(CliError::usage(message, "run the command there, or name its folder with --in"));
+    }
+    text.to_uppercase().parse().map_err(|error: BadId| CliError::usage(error.to_string(), hint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::TaskId;
+
+    #[test]
+    fn ids_are_read_as_people_type_them() {
+        assert_eq!(parse::<WorkId>("t-4", "").unwrap(), WorkId::Task(TaskId(4)));
+        assert_eq!(parse::<WorkId>("4", "hint").unwrap_err().exit(), Exit::Usage);
+        let error = parse::<WorkId>("web:T-4", "").unwrap_err();
+        assert_eq!(error.to_string(), "web:T-4 belongs to the workspace web");
+    }
+}

@@ -1,0 +1,143 @@
+//! Decisions in words: a list of what waits, and one question with its numbered options.
+
+use std::fmt::Write;
+
+use super::{
+    duration::ago,
+    paint::Paint,
+    table::{Cell, harmless, one_line, table},
+};
+use crate::{
+    api::{
+        Decision,
+        decision::{DecisionStatus, Reversible},
+    },
+    time::Timestamp,
+};
+
+/// What waits for an answer, most urgent first, one line each.
+pub fn list(decisions: &[Decision], now: Timestamp, width: usize, paint: Paint) -> String {
+    if decisions.is_empty() {
+        return "Nothing waits for you.\n".into();
+    }
+    let rows: Vec<Vec<Cell>> = decisions
+        .iter()
+        .map(|decision| {
+            vec![
+                Cell::new(decision.decision_id.to_string(), Paint::yellow),
+                decision.context.request_id.to_string().into(),
+                Cell::new(ago(decision.created_at, now), Paint::dim),
+                match decision.blocks.len() {
+                    0 => "".into(),
+                    count => Cell::from(format!("holds up {count}")),
+                },
+                decision.question.as_str().into(),
+            ]
+        })
+        .collect();
+    let ids: Vec<&str> = decisions[0].options.iter().map(|option| option.id.as_str()).collect();
+    let example = format!("orchestrator decide {} {}", decisions[0].decision_id, ids.join("|"));
+    format!("{}{} {}\n", table(&rows, 0, width, paint), paint.dim("Answer with"), paint.cyan(&example))
+}
+
+/// One question: what it is about, and its options by number. None is marked as the default, because none is.
+pub fn question(decision: &Decision, paint: Paint) -> String {
+    let mut text = String::new();
+    let about = match decision.context.task_id {
+        Some(task) => format!("{} {task}", decision.context.request_id),
+        None => decision.context.request_id.to_string(),
+    };
+    let _ = writeln!(
+        text,
+        "{} {} {}",
+        paint.yellow(&format!("? {}", decision.decision_id)),
+        paint.bold(&one_line(&decision.question)),
+        paint.dim(&format!("({about})"))
+    );
+    for line in harmless(&decision.detail).trim_end().lines() {
+        let _ = writeln!(text, "    {line}");
+    }
+    for effect in &decision.context.effects {
+        let way_back = match effect.reversible {
+            Reversible::Yes => "can be taken back",
+            Reversible::Compensable => "has a declared inverse",
+            Reversible::No => "cannot be taken back",
+        };
+        let _ = writeln!(text, "    {} {} ({way_back})", paint.dim("effect:"), one_line(&effect.what));
+    }
+    for (number, option) in decision.options.iter().enumerate() {
+        let mut notes = Vec::new();
+        if !option.reversible {
+            notes.push("cannot be taken back");
+        }
+        if option.takes_text {
+            notes.push("takes words");
+        }
+        let notes = if notes.is_empty() { String::new() } else { paint.dim(&format!(" [{}]", notes.join(", "))) };
+        let _ = writeln!(
+            text,
+            "  {} {} {}{notes}",
+            paint.bold(&format!("{})", number + 1)),
+            one_line(&option.title),
+            paint.dim(&format!("- {}", one_line(&option.effect))),
+        );
+    }
+    for suggestion in &decision.suggestions {
+        let evidence = &suggestion.evidence;
+        let behind = if evidence.n > 0 { format!(" ({} of {})", evidence.agree, evidence.n) } else { String::new() };
+        let _ = writeln!(
+            text,
+            "  {} {}: {}{behind}",
+            paint.dim("suggested"),
+            suggestion.choice,
+            one_line(&suggestion.reason)
+        );
+    }
+    if decision.status != DecisionStatus::Open {
+        let _ = match &decision.answer {
+            Some(answer) => writeln!(text, "  answered: {} by {}, {}", answer.choice, answer.by, answer.at.clock()),
+            None => writeln!(text, "  no longer open"),
+        };
+    }
+    text
+}
+
+/// How to answer from elsewhere.
+pub fn elsewhere(decision: &Decision, paint: Paint) -> String {
+    let ids: Vec<&str> = decision.options.iter().map(|option| option.id.as_str()).collect();
+    let command = format!("orchestrator decide {} {}", decision.decision_id, ids.join("|"));
+    format!("  {} {}\n", paint.dim("answer with"), paint.cyan(&command))
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+    use crate::cli::samples;
+
+    #[test]
+    fn a_question_shows_everything_and_prefers_nothing() {
+        expect![[r#"
+            ? D-7 Deploy web-app to production? (R-3 T-42)
+                All 214 tests pass on the merged tree.
+                The last deployment was three days ago.
+                effect: replaces the running service (has a declared inverse)
+              1) Deploy now - runs ./deploy production [cannot be taken back]
+              2) Do not deploy - leaves the result on its branch [takes words]
+              suggested approve: you approved like deployments (4 of 5)
+        "#]]
+        .assert_eq(&question(&samples::decision(), Paint::PLAIN));
+    }
+
+    #[test]
+    fn a_list_says_how_to_answer() {
+        let now = samples::at(65.0).0;
+        expect![[r#"
+            D-7  R-3  1m ago  holds up 2  Deploy web-app to production?
+            Answer with orchestrator decide D-7 approve|reject
+        "#]]
+        .assert_eq(&list(&[samples::decision()], now, 90, Paint::PLAIN));
+        assert_eq!(list(&[], now, 90, Paint::PLAIN), "Nothing waits for you.\n");
+    }
+}

@@ -1,0 +1,119 @@
+//! Columns that line up, cut to a width. A cell is one line; what is wider than its share ends in `…`.
+
+use super::paint::Paint;
+
+/// How a cell is coloured, after its width is settled.
+pub type Colour = fn(Paint, &str) -> String;
+
+/// One cell: its text and its colour.
+#[derive(Clone)]
+pub struct Cell {
+    text: String,
+    colour: Option<Colour>,
+}
+
+impl<T: Into<String>> From<T> for Cell {
+    fn from(text: T) -> Cell {
+        Cell { text: one_line(&text.into()), colour: None }
+    }
+}
+
+impl Cell {
+    /// A coloured cell.
+    pub fn new(text: impl Into<String>, colour: Colour) -> Cell {
+        Cell { text: one_line(&text.into()), colour: Some(colour) }
+    }
+}
+
+/// Rows with columns lined up and two spaces between them, indented by `indent`; the last column takes what is left of
+/// `width`, at least twenty columns.
+pub fn table(rows: &[Vec<Cell>], indent: usize, width: usize, paint: Paint) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width_of = |column: usize| -> usize {
+        rows.iter().filter(|row| row.len() > column + 1).map(|row| row[column].text.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width_of).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = " ".repeat(indent);
+        let mut used = indent;
+        for (column, cell) in row.iter().enumerate() {
+            let last = column + 1 == row.len();
+            let shown = if last { cut(&cell.text, width.saturating_sub(used).max(20)) } else { cell.text.clone() };
+            match cell.colour {
+                Some(colour) => line.push_str(&colour(paint, &shown)),
+                None => line.push_str(&shown),
+            }
+            if !last {
+                let fill = widths[column] - shown.chars().count() + 2;
+                line.push_str(&" ".repeat(fill));
+                used += widths[column] + 2;
+            }
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// The text on one line: line ends and control characters become spaces, so that no title can draw on the terminal.
+pub fn one_line(text: &str) -> String {
+    text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// The text cut to `width` characters, with `…` where something is missing.
+pub fn cut(text: &str, width: usize) -> String {
+    match text.char_indices().nth(width) {
+        None => text.to_owned(),
+        Some(_) => {
+            let kept: String = text.chars().take(width.saturating_sub(1)).collect();
+            format!("{}…", kept.trim_end())
+        }
+    }
+}
+
+/// The text without control characters other than line ends and tabs: output of programs, safe for a terminal.
+pub fn harmless(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
+}
+
+/// The last `lines` lines that hold anything, each indented by `indent` and cut to `width`.
+pub fn tail(text: &str, lines: usize, indent: usize, width: usize) -> String {
+    let clean = harmless(text);
+    let full: Vec<&str> = clean.lines().filter(|line| !line.trim().is_empty()).collect();
+    let start = full.len().saturating_sub(lines);
+    full[start..]
+        .iter()
+        .map(|line| format!("{}{}\n", " ".repeat(indent), cut(line.trim_end(), width.saturating_sub(indent).max(20))))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    #[test]
+    fn columns_line_up_and_the_last_is_cut() {
+        let rows = vec![
+            vec!["T-1".into(), Cell::new("completed", Paint::green), "Format the sources".into()],
+            vec!["T-10".into(), "failed".into(), "Lint\nand mend everything that clippy knows about".into()],
+        ];
+        // The first line keeps the snapshot from losing the indentation of the rest.
+        expect![[r#"
+            |
+              T-1   completed  Format the sources
+              T-10  failed     Lint and mend every…
+        "#]]
+        .assert_eq(&format!("|\n{}", table(&rows, 2, 39, Paint::PLAIN)));
+        let painted = table(&rows, 0, 80, Paint { on: true });
+        assert!(painted.contains("\x1b[32mcompleted\x1b[0m  Format"), "colour does not count as width: {painted:?}");
+    }
+
+    #[test]
+    fn programs_cannot_draw_on_the_terminal() {
+        assert_eq!(one_line("a\x1b[2Jb\r\n"), "a [2Jb");
+        assert_eq!(tail("one\n\n\x1b[31mtwo\nthree\n", 2, 2, 40), "  [31mtwo\n  three\n");
+    }
+}

@@ -1,0 +1,147 @@
+//! The decision object (SCHEMAS S3): one question, many faces. This is its stored form.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ids::{DecisionId, RunId, TaskId},
+    time::Timestamp,
+};
+
+/// What a decision is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DecisionKind {
+    /// The request can be read in several ways.
+    Clarify,
+    /// Commands found in the workspace's files want to run.
+    Trust,
+    /// The plan wants a yes before it starts.
+    PlanApproval,
+    /// An effect outside wants a yes.
+    Permission,
+    /// A task of the plan is itself a question.
+    AgentQuestion,
+    /// No agent can do it.
+    NoAgent,
+    /// Two changes touch the same lines.
+    Conflict,
+    /// It may have run, and running it twice may do harm.
+    RetryExhausted,
+    /// An effect outside could not be taken back.
+    StuckUndo,
+}
+
+impl DecisionKind {
+    /// The word on the wire.
+    pub fn word(self) -> &'static str {
+        match self {
+            DecisionKind::Clarify => "clarify",
+            DecisionKind::Trust => "trust",
+            DecisionKind::PlanApproval => "plan_approval",
+            DecisionKind::Permission => "permission",
+            DecisionKind::AgentQuestion => "agent_question",
+            DecisionKind::NoAgent => "no_agent",
+            DecisionKind::Conflict => "conflict",
+            DecisionKind::RetryExhausted => "retry_exhausted",
+            DecisionKind::StuckUndo => "stuck_undo",
+        }
+    }
+}
+
+/// One possible answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Choice {
+    /// `[a-z0-9_-]+`.
+    pub id: String,
+    /// A few words.
+    pub title: String,
+    /// One sentence: what it does.
+    pub effect: String,
+    /// Whether it can be taken back.
+    pub reversible: bool,
+    /// Whether a text may come with it.
+    #[serde(default)]
+    pub takes_text: bool,
+}
+
+/// Who answered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct By {
+    /// `person` or `session`.
+    pub kind: String,
+    /// `cli`, `lsp`, `mcp_form`, `mcp_prompt`, `mcp_tool`.
+    pub surface: String,
+    /// The client's name for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// An answer, as it was given.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The option's id.
+    pub choice: String,
+    /// Words that came with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// Who gave it.
+    pub by: By,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Whether a decision is still open.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DecisionState {
+    /// Waits.
+    Open,
+    /// Answered.
+    Answered(Answer),
+    /// What was asked went away; the sentence says how.
+    Withdrawn(String),
+}
+
+/// One question.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Its id.
+    pub id: DecisionId,
+    /// The run it belongs to.
+    pub run: RunId,
+    /// The task it stands before, if it is one task's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskId>,
+    /// The attempt that asked, by generation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u32>,
+    /// What it is about.
+    pub kind: DecisionKind,
+    /// At most 200 characters.
+    pub question: String,
+    /// Markdown.
+    pub detail: String,
+    /// Two to six; none is preselected.
+    pub options: Vec<Choice>,
+    /// How bad a wrong answer can be, 0..1 (S3's formula).
+    pub criticality: f64,
+    /// When it was opened.
+    pub created_at: Timestamp,
+    /// Where it stands.
+    pub state: DecisionState,
+}
+
+impl Decision {
+    /// Whether it waits for an answer.
+    pub fn open(&self) -> bool {
+        self.state == DecisionState::Open
+    }
+
+    /// The answer, if it has one.
+    pub fn answer(&self) -> Option<&Answer> {
+        match &self.state {
+            DecisionState::Answered(answer) => Some(answer),
+            DecisionState::Open | DecisionState::Withdrawn(_) => None,
+        }
+    }
+}

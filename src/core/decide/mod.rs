@@ -1,0 +1,168 @@
+//! Decisions: opening a question, and what its answer leads to.
+//!
+//! Silence is never an answer. A decision blocks only what depends on it.
+
+pub mod decision;
+
+use decision::{Choice, Decision, DecisionKind, DecisionState};
+
+use super::{
+    Ctx,
+    event::Event,
+    land::settled,
+    plan::spec::Effect as Touches,
+    run::{Run, RunState},
+    state::State,
+    task::{Settled, Task, TaskState},
+};
+use crate::ids::DecisionId;
+
+/// The consequences of answers that were just given.
+pub fn due(state: &mut State, _ctx: &mut Ctx) -> Vec<Event> {
+    while let Some(id) = state.index.answered.pop_front() {
+        let Some(decision) = state.decisions.get(&id) else { continue };
+        let Some(answer) = decision.answer() else { continue };
+        let events = consequence(state, decision, &answer.choice);
+        if !events.is_empty() {
+            return events;
+        }
+    }
+    // What a run that is over, or a task that is settled, asked about went away.
+    while let Some(id) = state.index.moot.pop_front() {
+        let Some(decision) = state.decisions.get(&id).filter(|decision| decision.open()) else { continue };
+        let run_over = state.run(decision.run).is_none_or(|run| run.ended() || run.cancelled);
+        let task_over = decision.task.and_then(|task| state.task(task)).is_some_and(|task| task.settled().is_some());
+        let trusted = decision.kind == DecisionKind::Trust
+            && state.run(decision.run).and_then(|run| run.facts.as_ref()).map(|facts| facts.manifests_hash.as_str())
+                == state.trusted.as_deref();
+        if run_over || task_over || trusted {
+            let why = match (run_over, task_over) {
+                (true, _) => "the run is over",
+                (false, true) => "the task is over",
+                (false, false) => "the repository is trusted by now",
+            };
+            return vec![Event::DecisionWithdrawn { decision: id, why: why.to_owned() }];
+        }
+    }
+    Vec::new()
+}
+
+fn consequence(state: &State, decision: &Decision, choice: &str) -> Vec<Event> {
+    let run = decision.run;
+    // A journal that is read back brings every answer here again: those whose consequence was drawn have none.
+    let waits = state.run(run).is_some_and(|run| run.state == RunState::Planning && !run.cancelled && !run.approved);
+    let task = decision.task.and_then(|task| state.task(task));
+    match (decision.kind, choice) {
+        (DecisionKind::Trust | DecisionKind::PlanApproval | DecisionKind::Clarify, _) if !waits => Vec::new(),
+        (DecisionKind::Trust, "trust") => {
+            let hash = state.run(run).and_then(|run| Some(run.facts.as_ref()?.manifests_hash.clone()));
+            vec![Event::Trusted { hash }]
+        }
+        (DecisionKind::PlanApproval, "approve") => vec![Event::RunApproved { run }],
+        (DecisionKind::Trust | DecisionKind::PlanApproval, _) => vec![Event::RunCancelAsked { run }],
+        (DecisionKind::Clarify, "cancel") => vec![Event::RunCancelAsked { run }],
+        // Planning reads the chosen playbook off the answered decision.
+        (DecisionKind::Clarify, _) => Vec::new(),
+        (kind, choice) => match task {
+            Some(task) if task.state == TaskState::Asking(decision.id) => of_task(kind, choice, task),
+            _ => Vec::new(),
+        },
+    }
+}
+
+fn of_task(kind: DecisionKind, choice: &str, task: &Task) -> Vec<Event> {
+    let again = Event::TaskReopened { task: task.id };
+    match (kind, choice) {
+        (DecisionKind::Permission, "allow") => vec![Event::TaskApproved { task: task.id }, again],
+        (DecisionKind::Permission, _) => vec![settled(task, Settled::Cancelled, "a person said no")],
+        (DecisionKind::AgentQuestion, choice) => vec![
+            Event::TaskChosen { task: task.id, choice: choice.to_owned() },
+            settled(task, Settled::Completed, &format!("answered: {choice}")),
+        ],
+        (DecisionKind::NoAgent | DecisionKind::Conflict, "again") => vec![again],
+        (DecisionKind::NoAgent, _) => vec![settled(task, Settled::Cancelled, "left out: no agent can do it")],
+        (DecisionKind::Conflict, _) if task.spec.effect == Touches::External => {
+            vec![settled(task, Settled::Failed, "left out: it conflicts with what landed; its effect outside is there")]
+        }
+        (DecisionKind::Conflict, _) => vec![settled(task, Settled::Undone, "left out: it conflicts with what landed")],
+        (DecisionKind::RetryExhausted, "again") => vec![Event::TaskApproved { task: task.id }, again],
+        (DecisionKind::RetryExhausted, "done") => vec![settled(task, Settled::Completed, "a person says it is done")],
+        (DecisionKind::RetryExhausted, _) => vec![settled(task, Settled::Failed, "a person gave it up")],
+        (DecisionKind::StuckUndo, "done") => vec![settled(task, Settled::Undone, "a person took it back")],
+        (DecisionKind::StuckUndo, _) => vec![settled(task, Settled::Stuck, "its effect outside is still there")],
+        (DecisionKind::Clarify | DecisionKind::Trust | DecisionKind::PlanApproval, _) => Vec::new(),
+    }
+}
+
+/// The event that opens a question; `fill` writes it.
+pub fn open(
+    state: &State,
+    ctx: &Ctx,
+    run: &Run,
+    kind: DecisionKind,
+    task: Option<&Task>,
+    fill: impl FnOnce(&mut Decision),
+) -> Event {
+    let mut decision = Decision {
+        id: DecisionId(state.last.decision + 1),
+        run: run.id,
+        task: task.map(|task| task.id),
+        generation: task.map(|task| task.attempts.len() as u32).filter(|generation| *generation > 0),
+        kind,
+        question: String::new(),
+        detail: String::new(),
+        options: Vec::new(),
+        criticality: 0.0,
+        created_at: ctx.now,
+        state: DecisionState::Open,
+    };
+    fill(&mut decision);
+    debug_assert!((2..=6).contains(&decision.options.len()), "a decision has two to six options");
+    Event::DecisionOpened { decision: Box::new(decision) }
+}
+
+/// A question, cut to the length it may have (SCHEMAS S3).
+pub fn short(question: &str) -> String {
+    question.chars().take(200).collect()
+}
+
+/// One option.
+pub fn choice(id: &str, title: &str, effect: &str, reversible: bool) -> Choice {
+    let (id, title, effect) = (id.to_owned(), title.to_owned(), effect.to_owned());
+    Choice { id, title, effect, reversible, takes_text: false }
+}
+
+/// The options of a plan's own question. Titles that come to the same id are told apart by their number.
+pub fn options_of(titles: &[String]) -> Vec<Choice> {
+    let mut options: Vec<Choice> = Vec::with_capacity(titles.len());
+    for (number, title) in (1..).zip(titles) {
+        let mut option = option_of(title);
+        if options.iter().any(|other| other.id == option.id) {
+            option.id = format!("{}-{number}", option.id);
+        }
+        options.push(option);
+    }
+    options
+}
+
+/// An option of a plan's own question: its id is made from its title.
+fn option_of(title: &str) -> Choice {
+    let mut id = String::new();
+    for character in title.to_lowercase().chars() {
+        match character {
+            'a'..='z' | '0'..='9' => id.push(character),
+            _ if id.ends_with('-') || id.is_empty() => {}
+            _ => id.push('-'),
+        }
+    }
+    let id = id.trim_end_matches('-');
+    choice(if id.is_empty() { "option" } else { id }, title, "The task completes with this answer.", false)
+}
+
+/// The decision of that kind that is open, or answered this very moment with its consequence still to come.
+pub fn find(state: &State, run: &Run, kind: DecisionKind) -> Option<DecisionId> {
+    let of_run = |id: &&DecisionId| {
+        state.decisions.get(id).is_some_and(|decision| decision.run == run.id && decision.kind == kind)
+    };
+    state.index.open.iter().chain(&state.index.answered).find(of_run).copied()
+}

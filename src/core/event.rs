@@ -1,0 +1,217 @@
+//! Events: facts in the past tense, as the journal stores them.
+//!
+//! Only these promise compatibility: a field may be added with a default, none may change its meaning. A commit
+//! carries the time, so events only carry times that differ from it.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    analyze::Analysis,
+    decide::decision::{Answer, Decision},
+    facts::Facts,
+    job::End,
+    plan::spec::{Argv, TaskSpec},
+    prove::CheckResult,
+    run::{Apply, Base, Outcome, PlanInfo, Request, RunState, Trigger},
+    state::Checkpoint,
+    task::{DiffStat, Failure, Phase, Settled},
+};
+use crate::{
+    ids::{AttemptId, DecisionId, LaneId, RunId, TaskId},
+    time::Timestamp,
+};
+
+/// One stored fact.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields of an event are those of the state it changes, documented there")]
+pub enum Event {
+    /// Somebody asked for something.
+    #[serde(rename = "run.added")]
+    RunAdded { run: RunId, request: Box<Request> },
+    /// The repository was looked at and its base secured.
+    #[serde(rename = "run.surveyed")]
+    RunSurveyed { run: RunId, facts: Arc<Facts>, base: Base, notes: Vec<String> },
+    /// The request was understood.
+    #[serde(rename = "run.analyzed")]
+    RunAnalyzed { run: RunId, analysis: Box<Analysis> },
+    /// The tasks were laid out.
+    #[serde(rename = "run.planned")]
+    RunPlanned { run: RunId, info: Box<PlanInfo>, first: TaskId, tasks: Vec<TaskSpec>, baseline: Vec<Argv> },
+    /// The plan was approved, or needed no approval.
+    #[serde(rename = "run.approved")]
+    RunApproved { run: RunId },
+    /// The run's state changed.
+    #[serde(rename = "run.moved")]
+    RunMoved { run: RunId, to: RunState, trigger: Trigger },
+    /// A task failed and the plan stops then.
+    #[serde(rename = "run.stopping")]
+    RunStopping { run: RunId },
+    /// Somebody asked to stop a run.
+    #[serde(rename = "run.cancel_asked")]
+    RunCancelAsked { run: RunId },
+    /// The result was published as a branch, or there was nothing to publish.
+    #[serde(rename = "run.published")]
+    RunPublished { run: RunId, branch: Option<String> },
+    /// The run is over.
+    #[serde(rename = "run.ended")]
+    RunEnded { run: RunId, outcome: Outcome, why: String },
+    /// A run that was over goes on: failed tasks are tried again.
+    #[serde(rename = "run.reopened")]
+    RunReopened { run: RunId },
+    /// Something about the run that people should see.
+    #[serde(rename = "run.noted")]
+    RunNoted { run: RunId, note: String },
+    /// Old runs were forgotten, with their tasks and decisions.
+    #[serde(rename = "runs.dropped")]
+    RunsDropped { runs: Vec<RunId> },
+    /// Tasks were added to a run.
+    #[serde(rename = "task.added")]
+    TasksAdded { run: RunId, first: TaskId, tasks: Vec<TaskSpec> },
+    /// A task was handed out.
+    #[serde(rename = "attempt.claimed")]
+    AttemptClaimed {
+        attempt: AttemptId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lane: Option<LaneId>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<String>,
+    },
+    /// Its lane is laid out.
+    #[serde(rename = "attempt.prepared")]
+    AttemptPrepared { attempt: AttemptId },
+    /// Its process began.
+    #[serde(rename = "attempt.started")]
+    AttemptStarted { attempt: AttemptId, at: Timestamp },
+    /// Its process is over.
+    #[serde(rename = "attempt.ran")]
+    AttemptRan {
+        attempt: AttemptId,
+        end: End,
+        started_at: Timestamp,
+        ended_at: Timestamp,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        tail: String,
+    },
+    /// Its lane was read for changes.
+    #[serde(rename = "attempt.harvested")]
+    AttemptHarvested { attempt: AttemptId, commit: String, tree: String, diff: DiffStat },
+    /// It waits for something else now.
+    #[serde(rename = "attempt.moved")]
+    AttemptMoved { attempt: AttemptId, to: Phase },
+    /// A check of it is over.
+    #[serde(rename = "check.finished")]
+    CheckEnded { attempt: AttemptId, merged: bool, index: u32, result: CheckResult },
+    /// It was merged, in memory, with what had landed.
+    #[serde(rename = "attempt.merged")]
+    AttemptMerged { attempt: AttemptId, commit: String, tree: String, onto: String },
+    /// It landed: the run's ref holds its change.
+    #[serde(rename = "task.landed")]
+    AttemptLanded { attempt: AttemptId, commit: String, tree: String },
+    /// It is over without a result to keep.
+    #[serde(rename = "attempt.ended")]
+    AttemptOver { attempt: AttemptId, failure: Option<Failure> },
+    /// A task is over.
+    #[serde(rename = "task.settled")]
+    TaskSettled {
+        task: TaskId,
+        how: Settled,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        why: String,
+    },
+    /// A task will be tried again.
+    #[serde(rename = "task.retry")]
+    TaskRetry { task: TaskId, at: Timestamp },
+    /// A task is due again.
+    #[serde(rename = "task.reopened")]
+    TaskReopened { task: TaskId },
+    /// A person allowed a task's effect outside.
+    #[serde(rename = "task.approved")]
+    TaskApproved { task: TaskId },
+    /// A task of kind decision has its answer.
+    #[serde(rename = "task.chosen")]
+    TaskChosen { task: TaskId, choice: String },
+    /// Somebody asked to stop a task.
+    #[serde(rename = "task.cancel_asked")]
+    TaskCancelAsked { task: TaskId },
+    /// A question stands open.
+    #[serde(rename = "decision.opened")]
+    DecisionOpened { decision: Box<Decision> },
+    /// Somebody answered it.
+    #[serde(rename = "decision.answered")]
+    DecisionAnswered { decision: DecisionId, answer: Answer },
+    /// What was asked went away.
+    #[serde(rename = "decision.withdrawn")]
+    DecisionWithdrawn { decision: DecisionId, why: String },
+    /// The readers' lane is being laid out.
+    #[serde(rename = "shared.preparing")]
+    SharedPreparing { run: RunId, lane: LaneId },
+    /// The readers' lane is there.
+    #[serde(rename = "shared.ready")]
+    SharedReady { run: RunId },
+    /// The readers' lane is free again.
+    #[serde(rename = "shared.freed")]
+    SharedFreed { run: RunId },
+    /// The checks of the untouched base begin: a lane is laid out.
+    #[serde(rename = "base.preparing")]
+    BasePreparing { run: RunId, lane: LaneId },
+    /// That lane is there, or the next check is due in it.
+    #[serde(rename = "base.checking")]
+    BaseChecking { run: RunId, index: u32 },
+    /// A check of the untouched base is over.
+    #[serde(rename = "base.checked")]
+    BaseChecked { run: RunId, index: u32, result: CheckResult },
+    /// Every task was over before they were: nobody waits for what they say, and what runs of them is ended.
+    #[serde(rename = "base.dropped")]
+    BaseDropped { run: RunId },
+    /// All are; the lane is free again.
+    #[serde(rename = "base.freed")]
+    BaseFreed { run: RunId },
+    /// The checks of the final tree begin.
+    #[serde(rename = "final.preparing")]
+    FinalPreparing { run: RunId, lane: LaneId },
+    /// That lane is there, or the next check is due in it.
+    #[serde(rename = "final.checking")]
+    FinalChecking { run: RunId, index: u32 },
+    /// A check of the final tree is over.
+    #[serde(rename = "final.checked")]
+    FinalChecked { run: RunId, index: u32, result: CheckResult },
+    /// All are; the lane is free again.
+    #[serde(rename = "final.freed")]
+    FinalFreed { run: RunId },
+    /// A result is about to enter the checkout.
+    #[serde(rename = "apply.begun")]
+    ApplyBegun { run: RunId, tasks: Vec<TaskId>, number: u32 },
+    /// It did.
+    #[serde(rename = "apply.done")]
+    Applied { run: RunId, apply: Apply },
+    /// It did not; nothing was written.
+    #[serde(rename = "apply.refused")]
+    ApplyRefused { run: RunId, why: String, paths: Vec<String> },
+    /// An apply is about to be taken back.
+    #[serde(rename = "undo.begun")]
+    UndoBegun { run: RunId, number: u32 },
+    /// It was.
+    #[serde(rename = "undo.done")]
+    Undone { run: RunId, number: u32, paths: Vec<String> },
+    /// It was not; nothing was written.
+    #[serde(rename = "undo.refused")]
+    UndoRefused { run: RunId, why: String, paths: Vec<String> },
+    /// The workspace's own commands may run, as long as they hash to this; `None` takes it back.
+    #[serde(rename = "workspace.trusted")]
+    Trusted { hash: Option<String> },
+    /// A point to come back to.
+    #[serde(rename = "checkpoint.saved")]
+    CheckpointSaved { checkpoint: Checkpoint },
+    /// A run's ref was set back to a checkpoint, and the tasks that had landed since are due again.
+    #[serde(rename = "checkpoint.restored")]
+    CheckpointRestored {
+        checkpoint: crate::ids::CheckpointId,
+        run: RunId,
+        landed: u32,
+        commit: String,
+        tree: String,
+        tasks: Vec<TaskId>,
+    },
+}

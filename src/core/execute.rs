@@ -1,0 +1,194 @@
+//! Which task starts next, and where.
+//!
+//! A task starts when its last dependency is done, the critical path first; never by levels. Readers of the
+//! untouched base share one lane and are handed out ahead, so that their start records share a flush with other
+//! records (the keeper holds to the run's number of jobs). Everything else gets a lane of its own.
+
+use super::{
+    Ctx,
+    decide::{self, decision::DecisionKind},
+    event::Event,
+    graph, land,
+    plan::spec::Effect as Touches,
+    run::{Proving, Run, RunState, Shared, Trigger},
+    state::{RunIndex, State},
+    task::Task,
+    track::moved,
+};
+use crate::ids::AttemptId;
+
+/// How many readers are handed out at once for a run of so many jobs, and below how many more are handed out.
+///
+/// Long tasks are handed out one per job, so that whatever is most urgent when a place is free gets it. Short ones
+/// are handed out ahead: their start records then share a flush, and no place is idle while the disk works.
+fn ahead(jobs: u32, mean_ms: Option<f64>) -> (u32, u32) {
+    match mean_ms {
+        Some(mean) if mean < 20.0 => {
+            (jobs.saturating_mul(2).max(jobs.saturating_add(8)), jobs.saturating_mul(4).max(jobs.saturating_add(24)))
+        }
+        Some(mean) if mean < 200.0 => (jobs.saturating_add(jobs / 2), jobs.saturating_mul(2)),
+        _ => (jobs.saturating_sub(1), jobs),
+    }
+}
+
+/// How many due tasks are looked at for one that can start beside those under way. Bounded, so that thousands that all
+/// write the same files do not cost their number each time; nobody starves, for the first is free once nothing runs.
+const LOOK_MAX: usize = 64;
+
+/// What is due to start, after what is due to land.
+pub fn due(state: &mut State, ctx: &mut Ctx) -> Vec<Event> {
+    let landing = land::due(state);
+    if !landing.is_empty() {
+        return landing;
+    }
+    // The most urgent run first, then the oldest.
+    let mut runs: Vec<&Run> = state.index.dirty.iter().filter_map(|run| state.run(*run)).collect();
+    runs.sort_by_key(|run| (std::cmp::Reverse(run.request.priority), run.id));
+    for run in runs {
+        let Some(index) = state.index.runs.get(&run.id) else { continue };
+        let events = due_of(state, ctx, run, index);
+        if !events.is_empty() {
+            return events;
+        }
+    }
+    Vec::new()
+}
+
+fn due_of(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex) -> Vec<Event> {
+    if let Some(event) = base_checks(state, ctx, run, index) {
+        return vec![event];
+    }
+    if nobody_reads(state, run, index) {
+        return vec![Event::SharedFreed { run: run.id }];
+    }
+    if !matches!(run.state, RunState::Executing | RunState::Monitoring) || run.cancelled {
+        return Vec::new();
+    }
+    if run.shared == Shared::None
+        && !index.ready_shared.is_empty()
+        && !run.stopping
+        && let Some(lane) = state.free_lane(ctx.settings.lanes_max)
+    {
+        return vec![Event::SharedPreparing { run: run.id, lane }];
+    }
+    let mut events = Vec::new();
+    if !run.stopping {
+        events = claim_shared(state, ctx, run, index);
+        if events.is_empty() {
+            events.extend(claim_own(state, ctx, run, index));
+        }
+    }
+    if run.state == RunState::Executing {
+        events.extend(moved(run, Trigger::Monitor));
+    }
+    events
+}
+
+/// The checks of the untouched base, one after another in one lane.
+fn base_checks(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex) -> Option<Event> {
+    let next = run.baseline.iter().position(|check| check.result.is_none());
+    match (run.proving_base, next) {
+        (Proving::Idle, Some(_))
+            if run.state == RunState::Monitoring && !run.cancelled && !index.ready_own.is_empty() =>
+        {
+            let lane = state.free_lane(ctx.settings.lanes_max)?;
+            Some(Event::BasePreparing { run: run.id, lane })
+        }
+        // A cancelled run waits for the report of what is under way: `track::record` frees the lane then.
+        _ if run.cancelled || run.base_unneeded => None,
+        (Proving::Running(_, current), Some(next)) if next as u32 != current => {
+            Some(Event::BaseChecking { run: run.id, index: next as u32 })
+        }
+        (Proving::Running(..), None) => Some(Event::BaseFreed { run: run.id }),
+        _ => None,
+    }
+}
+
+/// The readers' lane comes with the first reader and goes when none is due: one that waits for an answer or for its
+/// next try must not keep a lane from others.
+fn nobody_reads(state: &State, run: &Run, index: &RunIndex) -> bool {
+    // Not while it is open what becomes of a failed one: it may be due again at once.
+    matches!(run.shared, Shared::Ready(_))
+        && index.trying_shared == 0
+        && (index.ready_shared.is_empty() || run.stopping || run.cancelled)
+        && state.index.failed.is_empty()
+}
+
+fn claim_shared(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex) -> Vec<Event> {
+    if !matches!(run.shared, Shared::Ready(_)) {
+        return Vec::new();
+    }
+    let jobs = run.jobs(ctx.settings.workers);
+    let (low, high) = ahead(jobs, index.mean_ms);
+    if index.trying_shared > low {
+        return Vec::new();
+    }
+    let most = (high - index.trying_shared) as usize;
+    let due = index.ready_shared.iter().take(most);
+    due.map(|(_, _, position)| {
+        let task = &state.tasks[&run.tasks[*position as usize]];
+        Event::AttemptClaimed { attempt: next_attempt(task), lane: None, from: None }
+    })
+    .collect()
+}
+
+fn claim_own(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex) -> Option<Event> {
+    let unstarted_base = run.proving_base == Proving::Idle && run.baseline.iter().any(|check| check.result.is_none());
+    if index.ready_own.is_empty() || unstarted_base || index.trying_own.len() as u32 >= run.jobs(ctx.settings.workers) {
+        return None;
+    }
+    let busy: Vec<&Task> = index.trying_own.iter().filter_map(|task| state.task(*task)).collect();
+    let due = index.ready_own.iter().map(|(_, _, position)| &state.tasks[&run.tasks[*position as usize]]);
+    let tokens = &state.index.tokens;
+    // Tasks of one plan often write the very same files: one comparison answers for all of them.
+    let mut refused: Option<&Vec<String>> = None;
+    let mut due = due.take(LOOK_MAX);
+    let task = due.find(|task| {
+        let extras = task.spec.extras();
+        let writes = extras.writes.as_ref();
+        if extras.resources.iter().any(|token| tokens.contains(token)) || (refused.is_some() && refused == writes) {
+            return false;
+        }
+        let clashes = busy.iter().any(|other| clash(task, other));
+        if clashes {
+            refused = writes;
+        }
+        !clashes
+    })?;
+    if task.spec.effect == Touches::External && !task.approved {
+        let detail = format!(
+            "`{}` has effects outside the repository that git cannot take back.{}",
+            super::track::command_line(&task.spec),
+            match &task.spec.extras().compensate {
+                Some(compensate) => format!(" Its plan can take them back with `{}`.", compensate.command.join(" ")),
+                None => " Its plan names no way to take them back.".to_owned(),
+            }
+        );
+        let production = task.spec.extras().environment.as_deref().or(run.request.environment.as_deref());
+        return Some(decide::open(state, ctx, run, DecisionKind::Permission, Some(task), |decision| {
+            decision.question = decide::short(&format!("May {} run? {}", task.id, task.spec.title()));
+            decision.detail = detail;
+            decision.criticality = if production == Some("production") { 0.9 } else { 0.7 };
+            decision.options = vec![
+                decide::choice("allow", "Run it", "It runs once, now.", false),
+                decide::choice("deny", "Do not run it", "The task is cancelled; what needs it is blocked.", true),
+            ];
+        }));
+    }
+    let lane = state.free_lane(ctx.settings.lanes_max)?;
+    let from = run.tip_commit()?.to_owned();
+    Some(Event::AttemptClaimed { attempt: next_attempt(task), lane: Some(lane), from: Some(from) })
+}
+
+/// Whether two tasks of a run must not run at once: they write the same files.
+fn clash(a: &Task, b: &Task) -> bool {
+    let (a, b) = (a.spec.extras(), b.spec.extras());
+    match (&a.writes, &b.writes) {
+        (Some(a), Some(b)) => graph::overlaps(a, b, cfg!(target_os = "macos")),
+        _ => false,
+    }
+}
+
+fn next_attempt(task: &Task) -> AttemptId {
+    AttemptId { task: task.id, generation: task.attempts.len() as u32 + 1 }
+}

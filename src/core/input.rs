@@ -1,0 +1,257 @@
+//! Inputs: what somebody asked ([`Command`]) and what happened ([`Report`]). The only way into the core.
+
+use std::sync::Arc;
+
+use super::{
+    decide::decision::By,
+    facts::Facts,
+    job::{JobId, JobResult},
+    plan::spec::TaskSpec,
+    run::{Apply, Base, Request},
+    task::DiffStat,
+};
+use crate::{
+    ids::{AttemptId, CheckpointId, DecisionId, RunId, TaskId},
+    time::Timestamp,
+};
+
+/// Anything that can change the state.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// Somebody asked.
+    Command(Command),
+    /// Something happened.
+    Report(Report),
+    /// Time passed: a deadline of [`super::State::next_deadline`] may be due.
+    Tick,
+}
+
+/// What somebody asked for. Who may ask what is settled before (`daemon/roles.rs`).
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// A request.
+    Submit(Box<Request>),
+    /// A single task, into a run or as a run of its own.
+    SubmitTask {
+        /// What it is; `needs` is still empty.
+        spec: Box<TaskSpec>,
+        /// What it needs, by id.
+        dependencies: Vec<TaskId>,
+        /// The run it joins.
+        run: Option<RunId>,
+        /// What a run of its own would be asked as.
+        request: Box<Request>,
+    },
+    /// An answer to a decision.
+    Answer {
+        /// Which.
+        decision: DecisionId,
+        /// The option's id.
+        choice: String,
+        /// Words that come with it.
+        text: Option<String>,
+        /// Who says so.
+        by: By,
+    },
+    /// Stop a run.
+    CancelRun(RunId),
+    /// Stop a task.
+    CancelTask(TaskId),
+    /// Try what failed again: one task, or all of a run.
+    Retry {
+        /// Of this run.
+        run: RunId,
+        /// Only this task.
+        task: Option<TaskId>,
+    },
+    /// Bring a run's result into the checkout.
+    Apply {
+        /// Which run.
+        run: RunId,
+        /// Only these tasks; empty = all.
+        tasks: Vec<TaskId>,
+    },
+    /// Take the newest apply back.
+    Undo(RunId),
+    /// Allow, or no longer allow, the commands found in the workspace's files.
+    Trust {
+        /// The hash over those files; `None` takes it back.
+        hash: Option<String>,
+    },
+    /// Remember where every active run stands.
+    SaveCheckpoint {
+        /// Only this run.
+        run: Option<RunId>,
+        /// Words for people.
+        label: String,
+        /// Journal position the daemon is at.
+        position: u64,
+    },
+    /// Forget what is over and older than the configuration keeps.
+    CollectGarbage,
+    /// Set runs back to a checkpoint.
+    RestoreCheckpoint(CheckpointId),
+}
+
+/// What happened outside.
+#[derive(Debug, Clone)]
+pub enum Report {
+    /// A daemon has taken the journal up: nothing happened, but something may be due.
+    Woken,
+    /// The repository was looked at.
+    Surveyed {
+        /// For this run.
+        run: RunId,
+        /// What it has.
+        facts: Arc<Facts>,
+        /// Where the run starts from.
+        base: Base,
+        /// What people should know.
+        notes: Vec<String>,
+    },
+    /// It could not be.
+    SurveyFailed {
+        /// For this run.
+        run: RunId,
+        /// What is wrong and what to do.
+        why: String,
+    },
+    /// A lane is laid out for an attempt.
+    LanePrepared {
+        /// Which attempt.
+        attempt: AttemptId,
+    },
+    /// A lane could not be laid out.
+    LaneFailed {
+        /// For this attempt.
+        attempt: AttemptId,
+        /// What is wrong.
+        why: String,
+    },
+    /// The readers' lane is laid out, or why it could not be.
+    SharedPrepared {
+        /// Of this run.
+        run: RunId,
+        /// What is wrong, if it could not be.
+        failed: Option<String>,
+    },
+    /// The lane for the base's checks is laid out, or why it could not be.
+    BasePrepared {
+        /// Of this run.
+        run: RunId,
+        /// What is wrong, if it could not be.
+        failed: Option<String>,
+    },
+    /// The lane for the final checks is laid out, or why it could not be.
+    FinalPrepared {
+        /// Of this run.
+        run: RunId,
+        /// What is wrong, if it could not be.
+        failed: Option<String>,
+    },
+    /// A job's process began.
+    JobStarted {
+        /// Which job.
+        job: JobId,
+        /// When.
+        at: Timestamp,
+    },
+    /// A job is over.
+    JobEnded {
+        /// Which job.
+        job: JobId,
+        /// How.
+        result: JobResult,
+    },
+    /// A lane was read for changes.
+    Harvested {
+        /// Of this attempt.
+        attempt: AttemptId,
+        /// The commit that holds them; the lane's own starting point where there are none.
+        commit: String,
+        /// Its tree.
+        tree: String,
+        /// How much changed.
+        diff: DiffStat,
+    },
+    /// A change was merged with what had landed.
+    Merged {
+        /// Of this attempt.
+        attempt: AttemptId,
+        /// The merge, or the change itself where nothing else had landed.
+        commit: String,
+        /// Its tree.
+        tree: String,
+        /// The tip it was merged onto.
+        onto: String,
+    },
+    /// It could not be merged.
+    MergeConflict {
+        /// Of this attempt.
+        attempt: AttemptId,
+        /// The paths both sides changed.
+        paths: Vec<String>,
+    },
+    /// The run's ref moved to the attempt's merge.
+    Advanced {
+        /// Of this attempt.
+        attempt: AttemptId,
+    },
+    /// The run's ref was not where it should be; it is here.
+    AdvanceRefused {
+        /// Of this attempt.
+        attempt: AttemptId,
+        /// Where the ref is.
+        why: String,
+    },
+    /// A git step of an attempt failed: disk full, repository gone, ….
+    StepFailed {
+        /// Of this attempt.
+        attempt: AttemptId,
+        /// What is wrong.
+        why: String,
+    },
+    /// The result was published.
+    Published {
+        /// Of this run.
+        run: RunId,
+        /// As this branch; `None` where nothing had landed.
+        branch: Option<String>,
+        /// What went wrong, if it did; the hidden ref holds the result all the same.
+        failed: Option<String>,
+    },
+    /// A result entered the checkout.
+    Applied {
+        /// Of this run.
+        run: RunId,
+        /// How.
+        apply: Apply,
+    },
+    /// It did not.
+    ApplyRefused {
+        /// Of this run.
+        run: RunId,
+        /// What is wrong.
+        why: String,
+        /// Where.
+        paths: Vec<String>,
+    },
+    /// An apply was taken back.
+    Undone {
+        /// Of this run.
+        run: RunId,
+        /// Its number.
+        number: u32,
+        /// What was restored.
+        paths: Vec<String>,
+    },
+    /// It was not.
+    UndoRefused {
+        /// Of this run.
+        run: RunId,
+        /// What is wrong.
+        why: String,
+        /// Where.
+        paths: Vec<String>,
+    },
+}

@@ -1,0 +1,212 @@
+//! From a finished process to a landed change: what each report about an attempt leads to.
+//!
+//! A change is proven in its lane, waits for its turn, is merged in memory with what landed meanwhile, proven again
+//! if the merge is another tree than the one that was proven, and only then moves the run's ref.
+
+use super::{
+    decide::decision::DecisionKind,
+    effect::checks,
+    event::Event,
+    job::End,
+    plan::spec::Effect as Touches,
+    prove::{CheckResult, Verdict, judge},
+    recover::failure,
+    run::Run,
+    state::State,
+    task::{Attempt, Phase, Settled, Task, TaskState},
+};
+use crate::ids::AttemptId;
+
+/// What the reported attempts lead to.
+pub fn due(state: &mut State) -> Vec<Event> {
+    while let Some(id) = state.index.due.pop_front() {
+        let Some((task, attempt)) = state.live(id) else { continue };
+        let Some(run) = state.run(task.run) else { continue };
+        let events = advance(state, run, task, id, attempt);
+        if !events.is_empty() {
+            return events;
+        }
+    }
+    let turns: Vec<Event> = state.index.dirty.iter().filter_map(|run| next_turn(state, state.run(*run)?)).collect();
+    turns
+}
+
+/// Landing is one at a time per run: the first proven attempt whose turn it is.
+fn next_turn(state: &State, run: &Run) -> Option<Event> {
+    let index = state.index.runs.get(&run.id)?;
+    let first = *index.landing.front()?;
+    let busy = index.trying_own.iter().filter_map(|task| state.task(*task)?.current()).any(|(_, attempt)| {
+        matches!(
+            attempt.phase,
+            Phase::Merging | Phase::Restaging | Phase::Rechecking(_) | Phase::AwaitingBaseMerged(_) | Phase::Advancing
+        )
+    });
+    (!busy && !run.cancelled).then_some(Event::AttemptMoved { attempt: first, to: Phase::Merging })
+}
+
+fn advance(state: &State, run: &Run, task: &Task, id: AttemptId, attempt: &Attempt) -> Vec<Event> {
+    match attempt.phase {
+        Phase::Running => match &attempt.end {
+            Some(end) => after_running(run, task, id, attempt, end),
+            None => Vec::new(),
+        },
+        Phase::Harvesting => after_harvest(run, task, id, attempt),
+        Phase::Checking(index) | Phase::AwaitingBase(index) => after_check(state, run, task, id, attempt, index, false),
+        Phase::Rechecking(index) | Phase::AwaitingBaseMerged(index) => {
+            after_check(state, run, task, id, attempt, index, true)
+        }
+        Phase::Merging => after_merge(run, task, id, attempt),
+        Phase::Preparing | Phase::Queued | Phase::Restaging | Phase::Advancing => Vec::new(),
+        // The two steps of an undo outside report through `track::record`, which knows their results.
+        Phase::Probing | Phase::Compensating | Phase::Over => Vec::new(),
+    }
+}
+
+fn after_running(run: &Run, task: &Task, id: AttemptId, attempt: &Attempt, end: &End) -> Vec<Event> {
+    if end.success() {
+        return if attempt.lane.is_some() {
+            vec![Event::AttemptMoved { attempt: id, to: Phase::Harvesting }]
+        } else if checks(run, task).is_empty() {
+            vec![settled(task, Settled::Completed, "")]
+        } else {
+            vec![Event::AttemptMoved { attempt: id, to: Phase::Checking(0) }]
+        };
+    }
+    let may_have_run = !matches!(end, End::NotStarted(_));
+    if may_have_run && let Some(to) = taking_back(task) {
+        return vec![Event::AttemptMoved { attempt: id, to }];
+    }
+    if *end == End::Cancelled {
+        return vec![settled(task, Settled::Cancelled, "cancelled")];
+    }
+    let tail = attempt.more.as_ref().map_or("", |more| more.tail.as_str());
+    vec![Event::AttemptOver { attempt: id, failure: Some(failure::of_end(end, tail)) }]
+}
+
+/// How the effect outside of a task that ran is taken back, where its plan says how. The intent is on disk before
+/// anything is done, and the effect is probed first where that is possible.
+fn taking_back(task: &Task) -> Option<Phase> {
+    let compensate = task.spec.extras().compensate.as_ref().filter(|_| task.spec.effect == Touches::External)?;
+    Some(if compensate.probe.is_some() { Phase::Probing } else { Phase::Compensating })
+}
+
+fn after_harvest(run: &Run, task: &Task, id: AttemptId, attempt: &Attempt) -> Vec<Event> {
+    let Some(more) = attempt.more.as_deref() else { return Vec::new() };
+    let (Some(commit), Some(from)) = (&more.commit, &more.from) else { return Vec::new() };
+    let changed = commit != from;
+    if changed && task.spec.effect == Touches::None {
+        let what = "it changed files though its plan says effect = \"none\"; declare effect = \"workspace\"";
+        return vec![Event::AttemptOver { attempt: id, failure: Some(failure::wrong_output(what)) }];
+    }
+    // The repository's own checks would judge the very tree that they judge anyway; only a check of the task's own
+    // may be about something that is no part of the tree.
+    let repository = super::plan::criteria_checks(run);
+    if !changed && checks(run, task).iter().all(|check| repository.contains(check)) {
+        return vec![settled(task, Settled::Completed, "nothing to change")];
+    }
+    let to = match (checks(run, task).is_empty(), changed) {
+        (false, _) => Phase::Checking(0),
+        (true, true) => Phase::Queued,
+        (true, false) => return vec![settled(task, Settled::Completed, "nothing to change")],
+    };
+    vec![Event::AttemptMoved { attempt: id, to }]
+}
+
+fn after_check(
+    state: &State,
+    run: &Run,
+    task: &Task,
+    id: AttemptId,
+    attempt: &Attempt,
+    index: u32,
+    merged: bool,
+) -> Vec<Event> {
+    let Some(more) = attempt.more.as_deref() else { return Vec::new() };
+    let results = if merged { &more.rechecks } else { &more.checks };
+    let Some(result) = results.get(index as usize) else { return Vec::new() };
+    let all = checks(run, task);
+    if result.end == End::Cancelled {
+        return vec![match taking_back(task) {
+            Some(to) => Event::AttemptMoved { attempt: id, to },
+            None => stopped(state, task, "cancelled"),
+        }];
+    }
+    if result.end == End::Lost {
+        // It says nothing about the change: the attempt is lost, not refuted.
+        return vec![Event::AttemptOver { attempt: id, failure: Some(failure::of_end(&End::Lost, "")) }];
+    }
+    let waiting = matches!(attempt.phase, Phase::AwaitingBase(_) | Phase::AwaitingBaseMerged(_));
+    // Who reads the untouched base is not compared with it: what is red there is what was to be found out.
+    let base = if attempt.lane.is_none() { Some(None) } else { base_of(run, all.get(index as usize)) };
+    match judge(result, base) {
+        Verdict::NeedsBaseline if waiting => Vec::new(),
+        Verdict::NeedsBaseline => {
+            let to = if merged { Phase::AwaitingBaseMerged(index) } else { Phase::AwaitingBase(index) };
+            vec![Event::AttemptMoved { attempt: id, to }]
+        }
+        Verdict::Proven(_) if ((index + 1) as usize) < all.len() => {
+            let to = if merged { Phase::Rechecking(index + 1) } else { Phase::Checking(index + 1) };
+            vec![Event::AttemptMoved { attempt: id, to }]
+        }
+        Verdict::Proven(_) if merged => vec![Event::AttemptMoved { attempt: id, to: Phase::Advancing }],
+        Verdict::Proven(_) if more.commit.is_some() && more.commit != more.from => {
+            vec![Event::AttemptMoved { attempt: id, to: Phase::Queued }]
+        }
+        Verdict::Proven(_) => vec![settled(task, Settled::Completed, "nothing to change")],
+        Verdict::Refuted(_) if let Some(to) = taking_back(task) => vec![Event::AttemptMoved { attempt: id, to }],
+        Verdict::Refuted(why) => {
+            let command = all.get(index as usize).map_or(String::new(), |argv| argv.join(" "));
+            let place = if merged { " on the tree merged with what had landed" } else { "" };
+            let what = format!("not proven by `{command}`{place}: {why}\n{}", result.tail);
+            vec![Event::AttemptOver { attempt: id, failure: Some(failure::wrong_output(&what)) }]
+        }
+        Verdict::Environment(why) => {
+            vec![Event::AttemptOver { attempt: id, failure: Some(failure::environment(&why)) }]
+        }
+    }
+}
+
+/// What a check said of the untouched base: `None` = not known yet, `Some(None)` = it is not among the base's checks.
+fn base_of<'a>(run: &'a Run, argv: Option<&super::plan::spec::Argv>) -> Option<Option<&'a CheckResult>> {
+    match run.baseline.iter().find(|check| Some(&check.argv) == argv) {
+        None => Some(None),
+        Some(check) => check.result.as_ref().map(Some),
+    }
+}
+
+fn after_merge(run: &Run, task: &Task, id: AttemptId, attempt: &Attempt) -> Vec<Event> {
+    let Some(more) = attempt.more.as_deref() else { return Vec::new() };
+    let Some((_, tree, onto)) = &more.merged else { return Vec::new() };
+    if Some(onto.as_str()) != run.tip_commit() {
+        // A tip that moved since: merge again onto the new one. Cannot happen while landing is one at a time.
+        return vec![Event::AttemptOver { attempt: id, failure: Some(failure::conflict(&[])) }];
+    }
+    if Some(tree.as_str()) == run.tip_tree() {
+        return vec![settled(task, Settled::Completed, "what it changes had landed already")];
+    }
+    let proven = Some(tree) == more.tree.as_ref() || checks(run, task).is_empty();
+    let to = if proven { Phase::Advancing } else { Phase::Restaging };
+    vec![Event::AttemptMoved { attempt: id, to }]
+}
+
+/// The event that ends a task which somebody stopped. What it may have left outside is said.
+pub fn stopped(state: &State, task: &Task, why: &str) -> Event {
+    let asked = match task.state {
+        TaskState::Asking(decision) => state.decisions.get(&decision).map(|decision| decision.kind),
+        _ => None,
+    };
+    let ran = task.current().and_then(|(_, live)| live.end.as_ref()).is_some_and(End::success);
+    match asked {
+        Some(DecisionKind::StuckUndo) => settled(task, Settled::Stuck, "its effect outside is still there"),
+        Some(DecisionKind::RetryExhausted) => settled(task, Settled::Cancelled, &format!("{why}; it may have run")),
+        _ if ran && task.spec.effect == Touches::External => {
+            settled(task, Settled::Cancelled, &format!("{why}; its effect outside is there"))
+        }
+        _ => settled(task, Settled::Cancelled, why),
+    }
+}
+
+/// The event that ends a task.
+pub fn settled(task: &Task, how: Settled, why: &str) -> Event {
+    Event::TaskSettled { task: task.id, how, why: why.to_owned() }
+}

@@ -1,0 +1,76 @@
+//! What the configuration says to the core. Plain data; read in `config.rs`.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    plan::{playbook::Playbook, spec::Retry},
+    run::Interaction,
+};
+
+/// Everything the core may be told from outside.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Most jobs at once, unless a run says otherwise.
+    pub workers: u32,
+    /// Most lanes of a workspace.
+    pub lanes_max: u32,
+    /// Most tasks of a run.
+    pub tasks_max: u32,
+    /// Retry where a task says nothing.
+    pub retry: Retry,
+    /// Jitter added to a delay, as a share of it.
+    pub jitter: f64,
+    /// How much to ask, unless a run says otherwise.
+    pub interaction: Interaction,
+    /// Wall-clock limit of one attempt where a task says nothing, seconds.
+    pub timeout_s: f64,
+    /// Runs that are kept whole, however old.
+    pub keep_runs: u32,
+    /// Days that a run is kept, however many there are.
+    pub keep_days: u32,
+    /// Playbooks, built-in ones first.
+    pub playbooks: Vec<Playbook>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            workers: 10,
+            lanes_max: 6,
+            tasks_max: 1_000_000,
+            retry: Retry::default(),
+            jitter: 0.1,
+            interaction: Interaction::default(),
+            timeout_s: 3600.0,
+            keep_runs: 20,
+            keep_days: 14,
+            playbooks: Vec::new(),
+        }
+    }
+}
+
+/// A small, seedable generator (SplitMix64): the core's only source of chance, so that a seed repeats a run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Rng(pub u64);
+
+impl Rng {
+    /// The next 64 bits.
+    #[expect(clippy::should_implement_trait, reason = "it never ends, and nobody walks it")]
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// A number in 0..1.
+    pub fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// A number below `bound`, which must not be 0.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+}

@@ -1,0 +1,884 @@
+//! The state of one workspace, and [`State::evolve`]: how each event changes it.
+//!
+//! `evolve` is the only code that writes the state, live and when the journal is read back. It decides nothing.
+//! What can be computed from the rest sits in [`Index`] and is rebuilt after loading.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    decide::decision::{Decision, DecisionKind, DecisionState},
+    event::Event,
+    graph::Graph,
+    plan::spec::{Effect, Kind, Priority, TaskSpec},
+    run::{Baseline, Bringing, Moved, Proving, Run, RunState, Shared, Tip},
+    task::{Attempt, Phase, Proof, Settled, Task, TaskState},
+};
+use crate::{
+    ids::{AttemptId, CheckpointId, DecisionId, LaneId, RunId, TaskId},
+    time::Timestamp,
+};
+
+/// Everything about one workspace.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct State {
+    /// Numbers given out so far.
+    pub last: Last,
+    /// All runs that are kept.
+    pub runs: BTreeMap<RunId, Run>,
+    /// All their tasks, boxed: the nodes of a map that grows at its end are half empty.
+    pub tasks: BTreeMap<TaskId, Box<Task>>,
+    /// All decisions of kept runs.
+    pub decisions: BTreeMap<DecisionId, Decision>,
+    /// Points to come back to.
+    pub checkpoints: BTreeMap<CheckpointId, Checkpoint>,
+    /// Request keys and what they became.
+    pub keys: HashMap<String, (RunId, Timestamp)>,
+    /// The hash of the workspace's manifests whose commands may run.
+    pub trusted: Option<String>,
+    /// What can be computed from the rest.
+    #[serde(skip)]
+    pub index: Index,
+}
+
+/// The highest number given out of each kind of id.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Last {
+    /// Runs.
+    pub run: u32,
+    /// Tasks.
+    pub task: u32,
+    /// Decisions.
+    pub decision: u32,
+    /// Checkpoints.
+    pub checkpoint: u32,
+}
+
+/// A journal position with the trees that belong to it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Its id.
+    pub id: CheckpointId,
+    /// When.
+    pub at: Timestamp,
+    /// Words for people.
+    pub label: String,
+    /// Where the journal was.
+    pub position: u64,
+    /// Per run: how many landings it had, and its tip.
+    pub runs: Vec<(RunId, u32, Tip)>,
+}
+
+/// Derived tables: rebuilt by [`State::reindex`], kept up by [`State::evolve`].
+#[derive(Debug, Clone, Default)]
+pub struct Index {
+    /// Per run that is not over.
+    pub runs: BTreeMap<RunId, RunIndex>,
+    /// Lanes that somebody holds.
+    pub lanes: BTreeSet<LaneId>,
+    /// Runs that the stages should look at.
+    pub dirty: BTreeSet<RunId>,
+    /// Attempts about which something was reported.
+    pub due: VecDeque<AttemptId>,
+    /// Attempts that failed and about which nothing is decided yet.
+    pub failed: VecDeque<AttemptId>,
+    /// Settled tasks whose dependants must be blocked.
+    pub blocking: VecDeque<TaskId>,
+    /// Answered decisions whose consequence is not drawn yet.
+    pub answered: VecDeque<DecisionId>,
+    /// Decisions that may have lost what they ask about.
+    pub moot: VecDeque<DecisionId>,
+    /// Exclusive tokens that an attempt holds, in any run.
+    pub tokens: BTreeSet<String>,
+    /// Tasks that are due again later.
+    pub deadlines: BTreeSet<(Timestamp, TaskId)>,
+    /// Decisions that are open.
+    pub open: BTreeSet<DecisionId>,
+}
+
+/// Ready tasks go by priority, then by the longest way to the end, then in plan order.
+pub type Rank = (std::cmp::Reverse<Priority>, std::cmp::Reverse<u64>, u32);
+
+/// Derived tables of one run that is not over.
+#[derive(Debug, Clone, Default)]
+pub struct RunIndex {
+    /// Its dependencies.
+    pub graph: Graph,
+    /// Longest way to the end, milliseconds, by position.
+    pub bottom: Vec<u64>,
+    /// Needs not completed yet, by position.
+    pub remaining: Vec<u32>,
+    /// Positions of readers and questions that nothing in the plan can have changed anything for: such readers share
+    /// one lane.
+    pub reads_base: Vec<bool>,
+    /// Due readers of the shared lane.
+    pub ready_shared: BTreeSet<Rank>,
+    /// Due tasks that need a lane of their own.
+    pub ready_own: BTreeSet<Rank>,
+    /// Due tasks that no process is needed for: decisions, agents nobody can run yet.
+    pub ready_other: BTreeSet<Rank>,
+    /// Tasks not settled.
+    pub unsettled: u32,
+    /// Tasks completed.
+    pub completed: u32,
+    /// Attempts under way in the shared lane.
+    pub trying_shared: u32,
+    /// Attempts under way in lanes of their own.
+    pub trying_own: BTreeSet<TaskId>,
+    /// Tasks due again later.
+    pub retrying: u32,
+    /// Open decisions.
+    pub open: u32,
+    /// Proven attempts that wait to land, in that order.
+    pub landing: VecDeque<AttemptId>,
+    /// A moving mean of how long this run's commands took, milliseconds; `None` before the first ended.
+    pub mean_ms: Option<f64>,
+}
+
+impl State {
+    /// The run of this id.
+    pub fn run(&self, run: RunId) -> Option<&Run> {
+        self.runs.get(&run)
+    }
+
+    /// The task of this id.
+    pub fn task(&self, task: TaskId) -> Option<&Task> {
+        self.tasks.get(&task).map(Box::as_ref)
+    }
+
+    /// The attempt of this id, if it is the task's newest and under way. Any other generation is stale.
+    pub fn live(&self, attempt: AttemptId) -> Option<(&Task, &Attempt)> {
+        let task = self.tasks.get(&attempt.task)?;
+        let (id, current) = task.current()?;
+        (id == attempt).then_some((task, current))
+    }
+
+    /// When something is due though nothing is reported; the daemon sleeps until then.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.index.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// A lane that nobody holds, if the pool has one.
+    pub fn free_lane(&self, lanes_max: u32) -> Option<LaneId> {
+        (1..=lanes_max).map(LaneId).find(|lane| !self.index.lanes.contains(lane))
+    }
+
+    /// Whether anything is unfinished: runs that can go on by themselves or wait for somebody.
+    pub fn busy(&self) -> bool {
+        self.runs.values().any(|run| !run.ended() || run.bringing.is_some())
+    }
+
+    /// Changes the state as the event says. `at` is the time of its commit.
+    pub fn evolve(&mut self, at: Timestamp, event: &Event) {
+        match event {
+            Event::RunAdded { run, request } => {
+                self.last.run = self.last.run.max(run.0);
+                self.last.task = self.last.task.max(request.first_task.map_or(0, |task| task.0));
+                if let Some(key) = &request.key {
+                    self.keys.insert(key.clone(), (*run, at));
+                }
+                self.runs.insert(*run, Run::new(*run, (**request).clone(), at));
+                self.index.runs.insert(*run, RunIndex::default());
+                self.index.dirty.insert(*run);
+            }
+            Event::RunSurveyed { run, facts, base, notes } => self.change(*run, |run| {
+                run.facts = Some(facts.clone());
+                run.base = Some(base.clone());
+                run.notes.extend(notes.iter().cloned());
+            }),
+            Event::RunAnalyzed { run, analysis } => {
+                self.change(*run, |run| run.analysis = Some(analysis.clone()));
+            }
+            Event::RunPlanned { run, info, first, tasks, baseline } => {
+                self.change(*run, |run| {
+                    run.finals = info.verify.iter().map(|argv| Baseline { argv: argv.clone(), result: None }).collect();
+                    run.plan = Some(info.clone());
+                    // Its tasks are tasks now; a single one may stand for what took its place.
+                    run.request.plan.take_if(|plan| plan.tasks.len() > 1);
+                    run.baseline = baseline.iter().map(|argv| Baseline { argv: argv.clone(), result: None }).collect();
+                });
+                self.add_tasks(*run, *first, tasks);
+            }
+            Event::TasksAdded { run, first, tasks } => self.add_tasks(*run, *first, tasks),
+            Event::RunApproved { run } => self.change(*run, |run| run.approved = true),
+            Event::RunMoved { run, to, trigger } => self.change(*run, |run| {
+                run.history.push(Moved { from: run.state, to: *to, trigger: *trigger, at });
+                run.state = *to;
+                if *to == RunState::Executing && run.started_at.is_none() {
+                    run.started_at = Some(at);
+                }
+            }),
+            Event::RunStopping { run } => self.change(*run, |run| run.stopping = true),
+            Event::RunCancelAsked { run } => {
+                self.change(*run, |run| run.cancelled = true);
+                self.ask_no_more(*run);
+            }
+            Event::RunPublished { run, branch } => self.change(*run, |run| {
+                run.branch = branch.clone().or(run.branch.take());
+                run.published = true;
+            }),
+            Event::RunEnded { run, outcome, why } => {
+                self.change(*run, |run| {
+                    run.outcome = Some(*outcome);
+                    run.outcome_why = why.clone();
+                    run.ended_at = Some(at);
+                });
+                self.ask_no_more(*run);
+                self.index.runs.remove(run);
+                self.index.dirty.remove(run);
+            }
+            Event::RunReopened { run } => {
+                self.change(*run, |run| {
+                    run.outcome = None;
+                    run.outcome_why = String::new();
+                    run.ended_at = None;
+                    run.cancelled = false;
+                    run.stopping = false;
+                    run.published = false;
+                    run.round += 1;
+                    for check in &mut run.finals {
+                        check.result = None;
+                    }
+                    // What could not be found out is asked anew.
+                    for check in &mut run.baseline {
+                        check.result.take_if(|result| !result.conclusive());
+                    }
+                });
+                self.index_run(*run);
+            }
+            Event::RunsDropped { runs } => self.drop_runs(at, runs),
+            Event::RunNoted { run, note } => self.change(*run, |run| run.notes.push(note.clone())),
+            Event::AttemptClaimed { attempt, lane, from } => {
+                if let Some(task) = self.tasks.get_mut(&attempt.task) {
+                    let rank = rank(task, self.index.runs.get(&task.run));
+                    task.state = TaskState::Trying;
+                    // Most tasks are tried once, and ten thousand of them are held.
+                    task.attempts.reserve_exact(1);
+                    task.attempts.push(Attempt {
+                        phase: if lane.is_some() { Phase::Preparing } else { Phase::Running },
+                        lane: *lane,
+                        claimed_at: at,
+                        started_at: None,
+                        ended_at: None,
+                        end: None,
+                        more: from
+                            .as_ref()
+                            .map(|from| Box::new(Proof { from: Some(from.clone()), ..Proof::default() })),
+                    });
+                    if let Some(index) = self.index.runs.get_mut(&task.run) {
+                        index.take_ready(rank);
+                        match lane {
+                            Some(_) => {
+                                index.trying_own.insert(task.id);
+                            }
+                            None => index.trying_shared += 1,
+                        }
+                    }
+                    self.index.lanes.extend(lane);
+                    self.index.tokens.extend(task.spec.extras().resources.iter().cloned());
+                }
+            }
+            Event::AttemptPrepared { attempt } => self.change_attempt(*attempt, |attempt| {
+                attempt.phase = match attempt.phase {
+                    Phase::Restaging => Phase::Rechecking(0),
+                    _ => Phase::Running,
+                };
+            }),
+            Event::AttemptStarted { attempt, at } => {
+                self.change_attempt(*attempt, |attempt| attempt.started_at = Some(*at));
+            }
+            Event::AttemptRan { attempt, end, started_at, ended_at, tail } => {
+                self.change_attempt(*attempt, |attempt| {
+                    attempt.started_at = Some(*started_at);
+                    attempt.ended_at = Some(*ended_at);
+                    attempt.end = Some(end.clone());
+                    if !tail.is_empty() {
+                        attempt.more.get_or_insert_default().tail = tail.clone();
+                    }
+                });
+                let run = self.tasks.get(&attempt.task).map(|task| task.run);
+                if let Some(index) = run.and_then(|run| self.index.runs.get_mut(&run)) {
+                    let took_ms = ended_at.0.saturating_sub(started_at.0) as f64;
+                    index.mean_ms = Some(index.mean_ms.map_or(took_ms, |mean| mean * 0.9 + took_ms * 0.1));
+                }
+                self.index.due.push_back(*attempt);
+            }
+            Event::AttemptHarvested { attempt, commit, tree, diff } => {
+                self.change_attempt(*attempt, |attempt| {
+                    let more = attempt.more.get_or_insert_default();
+                    more.commit = Some(commit.clone());
+                    more.tree = Some(tree.clone());
+                    more.diff = Some(*diff);
+                });
+                self.index.due.push_back(*attempt);
+            }
+            Event::AttemptMoved { attempt, to } => {
+                self.change_attempt(*attempt, |attempt| {
+                    debug_assert!(attempt.phase.leads_to(*to), "an attempt went from {:?} to {to:?}", attempt.phase);
+                    let from = std::mem::replace(&mut attempt.phase, *to);
+                    if *to == Phase::Merging {
+                        let more = attempt.more.get_or_insert_default();
+                        more.merged = None;
+                        more.rechecks.clear();
+                        more.refused += u32::from(from == Phase::Advancing);
+                    }
+                });
+                let run = self.tasks.get(&attempt.task).map(|task| task.run);
+                if let Some(index) = run.and_then(|run| self.index.runs.get_mut(&run)) {
+                    match to {
+                        Phase::Queued => index.landing.push_back(*attempt),
+                        _ => index.landing.retain(|waiting| waiting != attempt),
+                    }
+                }
+                self.index.dirty.extend(run);
+            }
+            Event::CheckEnded { attempt, merged, index, result } => {
+                self.change_attempt(*attempt, |attempt| {
+                    let more = attempt.more.get_or_insert_default();
+                    let list = if *merged { &mut more.rechecks } else { &mut more.checks };
+                    list.truncate(*index as usize);
+                    list.push(result.clone());
+                });
+                self.index.due.push_back(*attempt);
+            }
+            Event::AttemptMerged { attempt, commit, tree, onto } => {
+                self.change_attempt(*attempt, |attempt| {
+                    attempt.more.get_or_insert_default().merged = Some((commit.clone(), tree.clone(), onto.clone()));
+                });
+                self.index.due.push_back(*attempt);
+            }
+            Event::AttemptLanded { attempt, commit, tree } => {
+                let run = self.tasks.get(&attempt.task).map(|task| task.run);
+                if let Some(run) = run {
+                    self.change(run, |run| {
+                        run.tip = Some(Tip { commit: commit.clone(), tree: tree.clone() });
+                        run.landed.push((*attempt, commit.clone()));
+                    });
+                }
+                self.end_attempt(at, *attempt);
+            }
+            Event::AttemptOver { attempt, failure } => {
+                self.change_attempt(*attempt, |attempt| {
+                    if failure.is_some() {
+                        attempt.more.get_or_insert_default().failure = failure.clone();
+                    }
+                });
+                self.end_attempt(at, *attempt);
+                if failure.is_some() {
+                    self.index.failed.push_back(*attempt);
+                }
+            }
+            Event::TaskSettled { task, how, why } => self.settle_task(at, *task, *how, why),
+            Event::TaskRetry { task, at: due } => {
+                self.set_task(*task, TaskState::Retry(*due));
+            }
+            Event::TaskReopened { task } => self.reopen(*task),
+            Event::TaskApproved { task } => {
+                if let Some(task) = self.tasks.get_mut(task) {
+                    task.approved = true;
+                }
+            }
+            Event::TaskChosen { task, choice } => {
+                if let Some(task) = self.tasks.get_mut(task) {
+                    task.choice = Some(choice.as_str().into());
+                }
+            }
+            Event::TaskCancelAsked { task } => {
+                if let Some(task) = self.tasks.get_mut(task) {
+                    task.cancelled = true;
+                    self.index.dirty.insert(task.run);
+                }
+            }
+            Event::DecisionOpened { decision } => {
+                self.last.decision = self.last.decision.max(decision.id.0);
+                if let Some(task) = decision.task {
+                    self.set_task(task, TaskState::Asking(decision.id));
+                }
+                if let Some(index) = self.index.runs.get_mut(&decision.run) {
+                    index.open += 1;
+                }
+                self.index.open.insert(decision.id);
+                self.index.dirty.insert(decision.run);
+                self.decisions.insert(decision.id, (**decision).clone());
+            }
+            Event::DecisionAnswered { decision, answer } => {
+                self.close(*decision, DecisionState::Answered(answer.clone()));
+                self.index.answered.push_back(*decision);
+            }
+            Event::DecisionWithdrawn { decision, why } => {
+                self.close(*decision, DecisionState::Withdrawn(why.clone()));
+            }
+            Event::SharedPreparing { run, lane } => {
+                self.index.lanes.insert(*lane);
+                self.change(*run, |run| run.shared = Shared::Preparing(*lane));
+            }
+            Event::SharedReady { run } => self.change(*run, |run| {
+                if let Shared::Preparing(lane) = run.shared {
+                    run.shared = Shared::Ready(lane);
+                }
+            }),
+            Event::SharedFreed { run } => {
+                if let Some(Shared::Preparing(lane) | Shared::Ready(lane)) = self.runs.get(run).map(|run| run.shared) {
+                    self.index.lanes.remove(&lane);
+                }
+                self.change(*run, |run| run.shared = Shared::None);
+                self.index.dirty.extend(self.index.runs.keys());
+            }
+            Event::BasePreparing { run, lane } => {
+                self.index.lanes.insert(*lane);
+                self.change(*run, |run| run.proving_base = Proving::Preparing(*lane));
+            }
+            Event::BaseChecking { run, index } => self.change(*run, |run| {
+                run.round += u32::from(run.proving_base.runs(*index));
+                run.proving_base = run.proving_base.running(*index);
+            }),
+            Event::BaseChecked { run, index, result } => {
+                self.change(*run, |run| {
+                    if let Some(check) = run.baseline.get_mut(*index as usize) {
+                        check.result = Some(result.clone());
+                    }
+                });
+                // Whoever waited for this may now be judged.
+                if let Some(index) = self.index.runs.get(run) {
+                    let waiting = index.trying_own.iter().filter_map(|task| self.tasks.get(task)?.current());
+                    self.index.due.extend(waiting.map(|(attempt, _)| attempt));
+                }
+            }
+            Event::BaseDropped { run } => self.change(*run, |run| run.base_unneeded = true),
+            Event::BaseFreed { run } => {
+                self.change(*run, |run| run.base_unneeded = false);
+                self.free_proving(*run, |run| &mut run.proving_base);
+            }
+            Event::FinalPreparing { run, lane } => {
+                self.index.lanes.insert(*lane);
+                self.change(*run, |run| run.proving_final = Proving::Preparing(*lane));
+            }
+            Event::FinalChecking { run, index } => self.change(*run, |run| {
+                run.round += u32::from(run.proving_final.runs(*index));
+                run.proving_final = run.proving_final.running(*index);
+            }),
+            Event::FinalChecked { run, index, result } => self.change(*run, |run| {
+                if let Some(check) = run.finals.get_mut(*index as usize) {
+                    check.result = Some(result.clone());
+                }
+            }),
+            Event::FinalFreed { run } => {
+                self.free_proving(*run, |run| &mut run.proving_final);
+            }
+            Event::ApplyBegun { run, tasks, number } => self.change(*run, |run| {
+                let tip = run.tip.as_ref().map(|tip| tip.commit.clone()).unwrap_or_default();
+                run.bringing = Some(Bringing::Apply { tasks: tasks.clone(), number: *number, tip });
+                run.refusal = None;
+            }),
+            Event::Applied { run, apply } => self.change(*run, |run| {
+                run.bringing = None;
+                run.applies.push(apply.clone());
+            }),
+            Event::UndoBegun { run, number } => {
+                self.change(*run, |run| {
+                    run.bringing = Some(Bringing::Undo { number: *number });
+                    run.refusal = None;
+                });
+            }
+            Event::Undone { run, number, .. } => self.change(*run, |run| {
+                run.bringing = None;
+                for apply in run.applies.iter_mut().filter(|apply| apply.number == *number) {
+                    apply.undone_at = Some(at);
+                }
+            }),
+            Event::ApplyRefused { run, why, paths } | Event::UndoRefused { run, why, paths } => {
+                self.change(*run, |run| {
+                    run.bringing = None;
+                    run.refusal = Some((why.clone(), paths.clone()));
+                });
+            }
+            Event::Trusted { hash } => {
+                self.trusted = hash.clone();
+                let asks = |id: &&DecisionId| {
+                    self.decisions.get(id).is_some_and(|decision| decision.kind == DecisionKind::Trust)
+                };
+                self.index.moot.extend(self.index.open.iter().filter(asks));
+                self.index.dirty.extend(self.index.runs.keys());
+            }
+            Event::CheckpointSaved { checkpoint } => {
+                self.last.checkpoint = self.last.checkpoint.max(checkpoint.id.0);
+                self.checkpoints.insert(checkpoint.id, checkpoint.clone());
+            }
+            Event::CheckpointRestored { run, landed, commit, tree, tasks, .. } => {
+                self.change(*run, |run| {
+                    run.landed.truncate(*landed as usize);
+                    run.tip = Some(Tip { commit: commit.clone(), tree: tree.clone() });
+                });
+                for task in tasks {
+                    self.set_task(*task, TaskState::Waiting);
+                    if let Some(task) = self.tasks.get_mut(task) {
+                        task.begin_anew();
+                    }
+                }
+                if self.index.runs.contains_key(run) {
+                    self.index_run(*run);
+                }
+            }
+        }
+    }
+
+    /// Builds [`Index`] from the rest: after loading a cached fold. Replaying every event gives the same.
+    pub fn reindex(&mut self) {
+        self.index = Index::default();
+        let open: Vec<RunId> = self.runs.values().filter(|run| !run.ended()).map(|run| run.id).collect();
+        for run in open {
+            self.index_run(run);
+        }
+        for run in self.runs.values() {
+            if let Shared::Preparing(lane) | Shared::Ready(lane) = run.shared {
+                self.index.lanes.insert(lane);
+            }
+            for proving in [run.proving_base, run.proving_final] {
+                if let Proving::Preparing(lane) | Proving::Running(lane, _) = proving {
+                    self.index.lanes.insert(lane);
+                }
+            }
+        }
+        for decision in self.decisions.values().filter(|decision| decision.open()) {
+            self.index.open.insert(decision.id);
+        }
+    }
+
+    /// Forgets runs that are over. What is given out once is never given out again: `last` stays.
+    fn drop_runs(&mut self, at: Timestamp, runs: &[RunId]) {
+        for run in runs {
+            let tasks = self.runs.remove(run).map(|run| run.tasks).unwrap_or_default();
+            for task in tasks {
+                self.tasks.remove(&task);
+            }
+        }
+        let (kept, open) = (&self.runs, &mut self.index.open);
+        self.decisions.retain(|id, decision| {
+            let stays = kept.contains_key(&decision.run);
+            if !stays {
+                open.remove(id);
+            }
+            stays
+        });
+        for checkpoint in self.checkpoints.values_mut() {
+            checkpoint.runs.retain(|(run, _, _)| kept.contains_key(run));
+        }
+        self.keys
+            .retain(|_, (run, since)| kept.contains_key(run) && at.0.saturating_sub(since.0) < super::gc::KEY_LIFE_MS);
+    }
+
+    fn change(&mut self, run: RunId, change: impl FnOnce(&mut Run)) {
+        if let Some(found) = self.runs.get_mut(&run) {
+            change(found);
+            if !found.ended() {
+                self.index.dirty.insert(run);
+            }
+        }
+    }
+
+    fn change_attempt(&mut self, attempt: AttemptId, change: impl FnOnce(&mut Attempt)) {
+        let task = self.tasks.get_mut(&attempt.task);
+        if let Some(found) = task.and_then(|task| task.attempts.get_mut(attempt.generation as usize - 1)) {
+            change(found);
+        }
+    }
+
+    fn add_tasks(&mut self, run: RunId, first: TaskId, specs: &[TaskSpec]) {
+        let Some(owner) = self.runs.get_mut(&run) else { return };
+        for (offset, spec) in (0u32..).zip(specs) {
+            let id = TaskId(first.0 + offset);
+            let position = owner.tasks.len() as u32;
+            owner.tasks.push(id);
+            self.last.task = self.last.task.max(id.0);
+            self.tasks.insert(id, Box::new(Task::new(id, run, position, spec.clone())));
+        }
+        self.index_run(run);
+    }
+
+    /// What a run that is over or to be over asked about goes away.
+    fn ask_no_more(&mut self, run: RunId) {
+        let of_run = |id: &&DecisionId| self.decisions.get(id).is_some_and(|decision| decision.run == run);
+        self.index.moot.extend(self.index.open.iter().filter(of_run));
+    }
+
+    /// Sets a task's state and keeps the ready tables in step.
+    fn set_task(&mut self, id: TaskId, to: TaskState) {
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        let from = std::mem::replace(&mut task.state, to);
+        let Some(index) = self.index.runs.get_mut(&task.run) else { return };
+        let rank = rank(task, Some(index));
+        match from {
+            TaskState::Ready => index.take_ready(rank),
+            TaskState::Retry(at) => {
+                index.retrying -= 1;
+                self.index.deadlines.remove(&(at, id));
+            }
+            _ => {}
+        }
+        match to {
+            TaskState::Ready => index.put_ready(task, rank),
+            TaskState::Retry(at) => {
+                index.retrying += 1;
+                self.index.deadlines.insert((at, id));
+            }
+            _ => {}
+        }
+        self.index.dirty.insert(task.run);
+    }
+
+    /// Makes a task due again, or lets it wait for what it needs.
+    fn reopen(&mut self, id: TaskId) {
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        let was = task.settled();
+        if was.is_some() {
+            task.begin_anew();
+        }
+        let position = task.position as usize;
+        if let (Some(was), Some(index)) = (was, self.index.runs.get_mut(&task.run)) {
+            index.unsettled += 1;
+            index.completed -= u32::from(was == Settled::Completed);
+        }
+        let remaining = self.index.runs.get(&task.run).map_or(0, |index| index.remaining[position]);
+        self.set_task(id, if remaining == 0 { TaskState::Ready } else { TaskState::Waiting });
+    }
+
+    fn settle_task(&mut self, at: Timestamp, id: TaskId, how: Settled, why: &str) {
+        if let Some((attempt, _)) = self.task(id).and_then(Task::current) {
+            self.end_attempt(at, attempt);
+        }
+        if let Some(TaskState::Asking(decision)) = self.tasks.get(&id).map(|task| task.state) {
+            self.index.moot.push_back(decision);
+        }
+        self.set_task(id, TaskState::Settled(how));
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        task.settled_at = Some(at);
+        task.why = why.into();
+        let (run, position) = (task.run, task.position);
+        let Some(index) = self.index.runs.get_mut(&run) else { return };
+        index.unsettled -= 1;
+        if how != Settled::Completed {
+            self.index.blocking.push_back(id);
+            return;
+        }
+        index.completed += 1;
+        let mut due = Vec::new();
+        for successor in index.graph.successors(position) {
+            let remaining = &mut index.remaining[*successor as usize];
+            *remaining -= 1;
+            if *remaining == 0 {
+                due.push(*successor);
+            }
+        }
+        let tasks = &self.runs[&run].tasks;
+        let due: Vec<TaskId> = due.iter().map(|position| tasks[*position as usize]).collect();
+        for task in due {
+            if self.tasks[&task].state == TaskState::Waiting {
+                self.set_task(task, TaskState::Ready);
+            }
+        }
+    }
+
+    /// An attempt is over: its lane is free and others may have it.
+    fn end_attempt(&mut self, at: Timestamp, id: AttemptId) {
+        let Some(task) = self.tasks.get_mut(&id.task) else { return };
+        let run = task.run;
+        let Some(attempt) = task.attempts.get_mut(id.generation as usize - 1) else { return };
+        if attempt.phase == Phase::Over {
+            return;
+        }
+        attempt.phase = Phase::Over;
+        attempt.ended_at.get_or_insert(at);
+        let lane = attempt.lane;
+        for token in &task.spec.extras().resources {
+            self.index.tokens.remove(token);
+        }
+        if let Some(index) = self.index.runs.get_mut(&run) {
+            match lane {
+                Some(_) => {
+                    index.trying_own.remove(&id.task);
+                }
+                None => index.trying_shared -= 1,
+            }
+            if !index.landing.is_empty() {
+                index.landing.retain(|waiting| *waiting != id);
+            }
+        }
+        if let Some(lane) = lane {
+            self.index.lanes.remove(&lane);
+            // Whoever waited for a lane may go on.
+            self.index.dirty.extend(self.index.runs.keys());
+        }
+        self.index.dirty.insert(run);
+    }
+
+    fn close(&mut self, id: DecisionId, to: DecisionState) {
+        let Some(decision) = self.decisions.get_mut(&id) else { return };
+        if decision.open()
+            && let Some(index) = self.index.runs.get_mut(&decision.run)
+        {
+            index.open -= 1;
+        }
+        decision.state = to;
+        self.index.open.remove(&id);
+        self.index.dirty.insert(decision.run);
+    }
+
+    fn free_proving(&mut self, run: RunId, which: impl FnOnce(&mut Run) -> &mut Proving) {
+        let Some(found) = self.runs.get_mut(&run) else { return };
+        let proving = which(found);
+        if let Proving::Preparing(lane) | Proving::Running(lane, _) = *proving {
+            self.index.lanes.remove(&lane);
+        }
+        *proving = Proving::Idle;
+        self.index.dirty.extend(self.index.runs.keys());
+        self.index.dirty.insert(run);
+    }
+
+    /// Builds one run's tables from its tasks.
+    fn index_run(&mut self, id: RunId) {
+        let run = &self.runs[&id];
+        let tasks: Vec<&Task> = run.tasks.iter().map(|task| &*self.tasks[task]).collect();
+        let needs = tasks.iter().map(|task| task.spec.needs.as_slice());
+        // Plans are checked before they are stored; a stored cycle would be damage, and damage is refused earlier.
+        let graph = Graph::from_needs(needs).unwrap_or_default();
+        let estimates: Vec<u64> = tasks.iter().map(|task| estimate_ms(&task.spec)).collect();
+        let mut index = RunIndex {
+            bottom: graph.bottom(&estimates),
+            remaining: vec![0; tasks.len()],
+            reads_base: vec![false; tasks.len()],
+            graph,
+            ..RunIndex::default()
+        };
+        for &position in index.graph.order() {
+            let before = index.graph.predecessors(position);
+            let task = tasks[position as usize];
+            let reads = task.spec.effect == Effect::None || task.spec.kind() == Kind::Decision;
+            index.reads_base[position as usize] =
+                reads && before.iter().all(|&before| index.reads_base[before as usize]);
+            let unmet = before.iter().filter(|&&before| tasks[before as usize].settled() != Some(Settled::Completed));
+            index.remaining[position as usize] = unmet.count() as u32;
+        }
+        let mut become_ready = Vec::new();
+        for task in &tasks {
+            let position = task.position as usize;
+            match task.state {
+                TaskState::Settled(how) => {
+                    index.completed += u32::from(how == Settled::Completed);
+                    if how != Settled::Completed {
+                        self.index.blocking.push_back(task.id);
+                    }
+                    continue;
+                }
+                TaskState::Ready => index.put_ready(task, rank(task, Some(&index))),
+                TaskState::Retry(at) => {
+                    index.retrying += 1;
+                    self.index.deadlines.insert((at, task.id));
+                }
+                TaskState::Waiting if index.remaining[position] == 0 => become_ready.push(task.id),
+                TaskState::Trying => {
+                    if let Some((attempt, current)) = task.current() {
+                        match current.lane {
+                            Some(lane) => {
+                                index.trying_own.insert(task.id);
+                                self.index.lanes.insert(lane);
+                                self.index.tokens.extend(task.spec.extras().resources.iter().cloned());
+                            }
+                            None => index.trying_shared += 1,
+                        }
+                        if current.phase == Phase::Queued {
+                            index.landing.push_back(attempt);
+                        }
+                        self.index.due.push_back(attempt);
+                    }
+                }
+                TaskState::Waiting | TaskState::Asking(_) => {}
+            }
+            index.unsettled += 1;
+        }
+        // Decisions that are still open count; an answered one whose consequence was drawn leaves no task asking.
+        for decision in self.decisions.values().filter(|decision| decision.run == id) {
+            index.open += u32::from(decision.open());
+        }
+        self.index.runs.insert(id, index);
+        self.index.dirty.insert(id);
+        for task in become_ready {
+            self.set_task(task, TaskState::Ready);
+        }
+    }
+}
+
+impl Proving {
+    /// Whether the check of this number is running.
+    fn runs(self, index: u32) -> bool {
+        matches!(self, Proving::Running(_, current) if current == index)
+    }
+
+    /// The check of this number runs now, in the lane that was laid out.
+    fn running(self, index: u32) -> Proving {
+        match self {
+            Proving::Preparing(lane) | Proving::Running(lane, _) => Proving::Running(lane, index),
+            Proving::Idle => Proving::Idle,
+        }
+    }
+}
+
+impl RunIndex {
+    fn put_ready(&mut self, task: &Task, rank: Rank) {
+        match class(task, &self.reads_base) {
+            Class::Shared => self.ready_shared.insert(rank),
+            Class::Own => self.ready_own.insert(rank),
+            Class::Other => self.ready_other.insert(rank),
+        };
+    }
+
+    fn take_ready(&mut self, rank: Rank) {
+        let _ = self.ready_shared.remove(&rank) || self.ready_own.remove(&rank) || self.ready_other.remove(&rank);
+    }
+
+    /// Attempts under way.
+    pub fn trying(&self) -> u32 {
+        self.trying_shared + self.trying_own.len() as u32
+    }
+
+    /// Whether anything is due or under way that needs nobody's answer.
+    pub fn moving(&self) -> bool {
+        self.trying() > 0
+            || self.retrying > 0
+            || !self.ready_shared.is_empty()
+            || !self.ready_own.is_empty()
+            || !self.ready_other.is_empty()
+    }
+}
+
+enum Class {
+    Shared,
+    Own,
+    Other,
+}
+
+fn class(task: &Task, reads_base: &[bool]) -> Class {
+    match task.spec.kind() {
+        // Who wants an exclusive token is handed out one by one.
+        Kind::Shell if reads_base[task.position as usize] && task.spec.extras().resources.is_empty() => Class::Shared,
+        Kind::Shell => Class::Own,
+        Kind::Agent | Kind::Workflow | Kind::Decision => Class::Other,
+    }
+}
+
+fn rank(task: &Task, index: Option<&RunIndex>) -> Rank {
+    let bottom = index.and_then(|index| index.bottom.get(task.position as usize)).copied().unwrap_or(0);
+    let priority = task.spec.extras().priority.unwrap_or_default();
+    (std::cmp::Reverse(priority), std::cmp::Reverse(bottom), task.position)
+}
+
+/// What a task is expected to take where nothing else is known, milliseconds.
+pub const ESTIMATE_PRIOR_MS: u64 = 30_000;
+
+/// What a task is expected to take, milliseconds.
+pub fn estimate_ms(spec: &TaskSpec) -> u64 {
+    match spec.extras().estimate_s {
+        Some(seconds) => (seconds.max(0.0) * 1000.0) as u64,
+        None => ESTIMATE_PRIOR_MS,
+    }
+}

@@ -1,0 +1,406 @@
+//! Commands: what somebody asked is checked against the state and recorded. What follows is the stages' business.
+
+use super::{
+    Command, Ctx, Event, Rejection, Reply,
+    decide::decision::Answer,
+    gc, plan,
+    plan::spec::TaskSpec,
+    run::{Request, RunState, Trigger},
+    state::{Checkpoint, State},
+    task::{Phase, Settled, Task, TaskState},
+};
+use crate::ids::{CheckpointId, DecisionId, RunId, TaskId};
+
+/// Checks and records one command.
+pub fn command(state: &State, command: Command, ctx: &mut Ctx) -> Result<(Vec<Event>, Reply), Rejection> {
+    match command {
+        Command::Submit(request) => submit(state, *request, ctx),
+        Command::SubmitTask { spec, dependencies, run, request } => {
+            submit_task(state, *spec, &dependencies, run, *request, ctx)
+        }
+        Command::Answer { decision, choice, text, by } => {
+            answer(state, decision, choice, |choice| Answer { choice, text, by, at: ctx.now })
+        }
+        Command::CancelRun(run) => cancel_run(state, run),
+        Command::CancelTask(task) => cancel_task(state, task),
+        Command::Retry { run, task } => retry(state, run, task),
+        Command::Apply { run, tasks } => apply(state, run, tasks),
+        Command::Undo(run) => undo(state, run),
+        Command::Trust { hash } => Ok((vec![Event::Trusted { hash }], Reply::None)),
+        Command::SaveCheckpoint { run, label, position } => save(state, run, label, position, ctx),
+        Command::CollectGarbage => {
+            let runs = gc::droppable(state, ctx.settings, ctx.now);
+            let event = (!runs.is_empty()).then(|| Event::RunsDropped { runs: runs.clone() });
+            Ok((event.into_iter().collect(), Reply::Dropped(runs)))
+        }
+        Command::RestoreCheckpoint(checkpoint) => restore(state, checkpoint),
+    }
+}
+
+fn submit(state: &State, request: Request, ctx: &Ctx) -> Result<(Vec<Event>, Reply), Rejection> {
+    if let Some((run, at)) = request.key.as_ref().and_then(|key| state.keys.get(key))
+        && ctx.now.0.saturating_sub(at.0) < gc::KEY_LIFE_MS
+        && state.runs.contains_key(run)
+    {
+        return Ok((Vec::new(), Reply::Run { run: *run, duplicate: true }));
+    }
+    if let Some(plan) = &request.plan {
+        plan::check(plan, ctx.settings)?;
+    }
+    let run = RunId(state.last.run + 1);
+    let trigger = Trigger::Start;
+    let events = vec![
+        Event::RunAdded { run, request: Box::new(request) },
+        Event::RunMoved { run, to: RunState::Analyzing, trigger },
+    ];
+    Ok((events, Reply::Run { run, duplicate: false }))
+}
+
+fn submit_task(
+    state: &State,
+    mut spec: TaskSpec,
+    dependencies: &[TaskId],
+    run: Option<RunId>,
+    mut request: Request,
+    ctx: &Ctx,
+) -> Result<(Vec<Event>, Reply), Rejection> {
+    let mut home = run;
+    for id in dependencies {
+        let needed = task(state, *id)?;
+        match home {
+            None => home = Some(needed.run),
+            Some(home) if home != needed.run => {
+                let what = format!("{id} belongs to {}, not to {home}", needed.run);
+                return Err(Rejection::Invalid(what, "a task can only wait for tasks of its own run".to_owned()));
+            }
+            Some(_) => {}
+        }
+        spec.needs.push(needed.position);
+    }
+    let Some(home) = home else {
+        // A task alone is a run of one.
+        if request.description.is_empty() {
+            request.description = spec.title().to_owned();
+        }
+        request.plan = Some(Box::new(plan::spec::Plan {
+            title: spec.title().to_owned(),
+            tasks: vec![spec],
+            ..plan::spec::Plan::default()
+        }));
+        request.plan_source = Some("client".to_owned());
+        let first = TaskId(state.last.task + 1);
+        request.first_task = Some(first);
+        let (events, reply) = submit(state, request, ctx)?;
+        let known = match reply {
+            Reply::Run { run, duplicate: true } => state.run(run).and_then(|run| run.request.first_task),
+            _ => Some(first),
+        };
+        return Ok((events, known.map_or(reply, Reply::Task)));
+    };
+    let joined = going(state, home)?;
+    if joined.plan.is_none() {
+        let hint = format!("wait until {home} is planned, or submit without workflow_id");
+        return Err(Rejection::Invalid(format!("{home} has no plan yet"), hint));
+    }
+    // The same rules as for a whole plan, but for what it needs, which is there already.
+    let needs = std::mem::take(&mut spec.needs);
+    let alone = plan::spec::Plan { tasks: vec![spec], ..plan::spec::Plan::default() };
+    plan::check(&alone, ctx.settings)?;
+    if joined.tasks.len() >= ctx.settings.tasks_max as usize {
+        let hint = "raise workflow.max_tasks in config.toml, or submit without workflow_id".to_owned();
+        return Err(Rejection::Invalid(
+            format!("{home} has {} tasks, the most there may be", joined.tasks.len()),
+            hint,
+        ));
+    }
+    let [mut spec] = <[TaskSpec; 1]>::try_from(alone.tasks).expect("it was put there above");
+    if spec.kind() == plan::spec::Kind::Workflow {
+        let hint = "submit it without workflow_id: it becomes a run of its own".to_owned();
+        return Err(Rejection::Invalid("a playbook cannot join a run that is under way".to_owned(), hint));
+    }
+    spec.needs = needs;
+    let first = TaskId(state.last.task + 1);
+    Ok((vec![Event::TasksAdded { run: home, first, tasks: vec![spec] }], Reply::Task(first)))
+}
+
+fn answer(
+    state: &State,
+    id: DecisionId,
+    choice: String,
+    make: impl FnOnce(String) -> Answer,
+) -> Result<(Vec<Event>, Reply), Rejection> {
+    let decision = state.decisions.get(&id).ok_or_else(|| Rejection::NotFound(format!("decision {id}")))?;
+    if let Some(answer) = decision.answer() {
+        if answer.choice == choice {
+            return Ok((Vec::new(), Reply::Decided { decision: id, again: true }));
+        }
+        let by = format!("{} ({})", answer.by.kind, answer.by.surface);
+        return Err(Rejection::AlreadyDecided { choice: answer.choice.clone(), by, at: answer.at });
+    }
+    if !decision.open() {
+        return Err(Rejection::Stale(format!("{id} was withdrawn: what it asked about went away")));
+    }
+    if !decision.options.iter().any(|option| option.id == choice) {
+        let options: Vec<&str> = decision.options.iter().map(|option| option.id.as_str()).collect();
+        let near = plan::nearest(&choice, options.iter().copied());
+        let hint = match near {
+            Some(near) => format!("did you mean {near:?}? The options are {}", options.join(", ")),
+            None => format!("the options are {}", options.join(", ")),
+        };
+        return Err(Rejection::Invalid(format!("{id} has no option {choice:?}"), hint));
+    }
+    let answer = make(choice);
+    Ok((vec![Event::DecisionAnswered { decision: id, answer }], Reply::Decided { decision: id, again: false }))
+}
+
+fn cancel_run(state: &State, id: RunId) -> Result<(Vec<Event>, Reply), Rejection> {
+    let run = running(state, id)?;
+    if run.cancelled {
+        return Ok((Vec::new(), Reply::None));
+    }
+    let mut events = vec![Event::RunCancelAsked { run: id }];
+    if run.state == RunState::Completing {
+        // Final checks that have not begun are left out, and publication is due at once.
+        events.push(Event::RunMoved { run: id, to: RunState::Completing, trigger: Trigger::Cancel });
+    }
+    Ok((events, Reply::None))
+}
+
+fn cancel_task(state: &State, id: TaskId) -> Result<(Vec<Event>, Reply), Rejection> {
+    let found = task(state, id)?;
+    if let Some(settled) = found.settled() {
+        let hint = format!("see: orchestrator why {id}");
+        return Err(Rejection::Invalid(format!("{id} is over: {}", settled.word()), hint));
+    }
+    let mut events = vec![Event::TaskCancelAsked { task: id }];
+    match found.state {
+        // Its job is stopped and reports; the attempt's end settles the task.
+        TaskState::Trying if found.current().is_some_and(|(id, live)| super::effect::job_of(id, live).is_some()) => {}
+        TaskState::Trying if found.current().is_some_and(|(_, live)| live.phase == Phase::Advancing) => {
+            let hint = format!("undo its run's result instead: orchestrator undo {}", found.run);
+            return Err(Rejection::Invalid(format!("{id} is landing this very moment"), hint));
+        }
+        TaskState::Trying
+            if found.current().is_some_and(|(_, live)| matches!(live.phase, Phase::Probing | Phase::Compensating)) =>
+        {
+            let hint = format!("see: orchestrator why {id}");
+            return Err(Rejection::Invalid(format!("{id} failed, and its effect outside is being taken back"), hint));
+        }
+        _ => {
+            if let TaskState::Asking(decision) = found.state {
+                events.push(Event::DecisionWithdrawn { decision, why: format!("{id} was cancelled") });
+            }
+            events.push(super::land::stopped(state, found, "cancelled"));
+        }
+    }
+    Ok((events, Reply::None))
+}
+
+fn retry(state: &State, id: RunId, only: Option<TaskId>) -> Result<(Vec<Event>, Reply), Rejection> {
+    let run = state.run(id).ok_or_else(|| Rejection::NotFound(format!("run {id}")))?;
+    if !run.ended() {
+        going(state, id)?;
+    }
+    if let Some(task) = only {
+        let found = self::task(state, task)?;
+        if found.run != id {
+            let hint = format!("it belongs to {}", found.run);
+            return Err(Rejection::Invalid(format!("{task} is not a task of {id}"), hint));
+        }
+    }
+    let again = |task: &TaskId| {
+        state.task(*task).and_then(super::task::Task::settled).is_some_and(|settled| settled != Settled::Completed)
+    };
+    let tasks: Vec<TaskId> = match only {
+        Some(task) if again(&task) => {
+            // What was blocked because of it goes with it.
+            let position = state.tasks[&task].position;
+            let needs = run.tasks.iter().map(|task| state.tasks[task].spec.needs.as_slice());
+            let graph = super::graph::Graph::from_needs(needs).unwrap_or_default();
+            let after = graph.descendants(position).into_iter().map(|position| run.tasks[position as usize]);
+            std::iter::once(task).chain(after.filter(again)).collect()
+        }
+        Some(task) => {
+            let found = self::task(state, task)?;
+            let what = format!("{task} is {}", found.status());
+            return Err(Rejection::Invalid(
+                what,
+                "only what failed, was blocked or cancelled can be tried again".into(),
+            ));
+        }
+        None => run.tasks.iter().copied().filter(again).collect(),
+    };
+    if tasks.is_empty() {
+        let hint = "only what failed, was blocked or cancelled can be tried again".to_owned();
+        return Err(Rejection::Invalid(format!("nothing of {id} failed"), hint));
+    }
+    let mut events = Vec::new();
+    if run.ended() {
+        events.push(Event::RunReopened { run: id });
+        events.extend(way_back_in(id));
+    }
+    events.extend(tasks.iter().map(|task| Event::TaskReopened { task: *task }));
+    Ok((events, Reply::Reopened(tasks)))
+}
+
+/// The machine's way from IDLE back to work: a new start, all of whose early stages are done.
+fn way_back_in(run: RunId) -> impl Iterator<Item = Event> {
+    let path = [
+        (RunState::Analyzing, Trigger::Start),
+        (RunState::Planning, Trigger::Plan),
+        (RunState::Executing, Trigger::Execute),
+        (RunState::Monitoring, Trigger::Monitor),
+    ];
+    path.into_iter().map(move |(to, trigger)| Event::RunMoved { run, to, trigger })
+}
+
+fn apply(state: &State, id: RunId, tasks: Vec<TaskId>) -> Result<(Vec<Event>, Reply), Rejection> {
+    let run = state.run(id).ok_or_else(|| Rejection::NotFound(format!("run {id}")))?;
+    idle_checkout(state, id)?;
+    if run.landed.is_empty() {
+        let hint = if run.ended() { format!("see: orchestrator report {id}") } else { "wait for it".to_owned() };
+        return Err(Rejection::Invalid(format!("nothing of {id} has landed, so there is nothing to apply"), hint));
+    }
+    for task in &tasks {
+        if !run.landed.iter().any(|(attempt, _)| attempt.task == *task) {
+            let landed: Vec<String> = run.landed.iter().map(|(attempt, _)| attempt.task.to_string()).collect();
+            let hint = format!("landed: {}", landed.join(", "));
+            return Err(Rejection::Invalid(format!("{task} has not landed in {id}"), hint));
+        }
+    }
+    let number = run.applies.last().map_or(0, |apply| apply.number) + 1;
+    Ok((vec![Event::ApplyBegun { run: id, tasks, number }], Reply::None))
+}
+
+fn undo(state: &State, id: RunId) -> Result<(Vec<Event>, Reply), Rejection> {
+    let run = state.run(id).ok_or_else(|| Rejection::NotFound(format!("run {id}")))?;
+    idle_checkout(state, id)?;
+    match run.applies.iter().rev().find(|apply| apply.undone_at.is_none()) {
+        Some(apply) => Ok((vec![Event::UndoBegun { run: id, number: apply.number }], Reply::None)),
+        None => {
+            let hint = format!("orchestrator apply {id} brings it into the checkout");
+            Err(Rejection::Invalid(format!("{id} is not applied"), hint))
+        }
+    }
+}
+
+/// Two results cannot enter the checkout at once.
+fn idle_checkout(state: &State, id: RunId) -> Result<(), Rejection> {
+    let checkout = &state.runs[&id].request.checkout;
+    match state.runs.values().find(|run| run.bringing.is_some() && run.request.checkout == *checkout) {
+        Some(busy) => {
+            let what = format!("{} is being applied or undone right now", busy.id);
+            Err(Rejection::Invalid(what, "try again in a moment".to_owned()))
+        }
+        None => Ok(()),
+    }
+}
+
+fn save(
+    state: &State,
+    only: Option<RunId>,
+    label: String,
+    position: u64,
+    ctx: &Ctx,
+) -> Result<(Vec<Event>, Reply), Rejection> {
+    if let Some(run) = only {
+        state.run(run).ok_or_else(|| Rejection::NotFound(format!("run {run}")))?;
+    }
+    let runs = state.runs.values().filter(|run| only.map_or(!run.ended(), |only| only == run.id));
+    let runs = runs.filter_map(|run| {
+        let tip = run.tip.clone().or_else(|| {
+            run.base.as_ref().map(|base| super::run::Tip { commit: base.commit.clone(), tree: base.tree.clone() })
+        })?;
+        Some((run.id, run.landed.len() as u32, tip))
+    });
+    let id = CheckpointId(state.last.checkpoint + 1);
+    let checkpoint = Checkpoint { id, at: ctx.now, label, position, runs: runs.collect() };
+    Ok((vec![Event::CheckpointSaved { checkpoint }], Reply::Checkpoint(id)))
+}
+
+fn restore(state: &State, id: CheckpointId) -> Result<(Vec<Event>, Reply), Rejection> {
+    let checkpoint = state.checkpoints.get(&id).ok_or_else(|| Rejection::NotFound(format!("checkpoint {id}")))?;
+    let mut events = Vec::new();
+    let mut reopened = Vec::new();
+    for (run_id, landed, tip) in &checkpoint.runs {
+        let Some(run) = state.run(*run_id) else { continue };
+        if run.landed.len() as u32 <= *landed {
+            continue;
+        }
+        let same = landed.checked_sub(1).is_none_or(|last| run.landed[last as usize].1 == tip.commit);
+        if !same {
+            let what = format!("{run_id} was set back further since {id} was saved, so {id} is no part of its history");
+            return Err(Rejection::Stale(what));
+        }
+        if !run.ended() {
+            going(state, *run_id)?;
+        }
+        if run.bringing.is_some() {
+            let hint = "try again in a moment".to_owned();
+            return Err(Rejection::Invalid(format!("{run_id} is being applied or undone right now"), hint));
+        }
+        let trying = state.index.runs.get(run_id).is_some_and(|index| index.trying() > 0);
+        if trying {
+            let hint = format!("wait until nothing of it runs, or cancel it: orchestrator cancel {run_id}");
+            return Err(Rejection::Invalid(format!("{run_id} has attempts under way"), hint));
+        }
+        // What was built on those landings falls with them.
+        let needs = run.tasks.iter().map(|task| state.tasks[task].spec.needs.as_slice());
+        let graph = super::graph::Graph::from_needs(needs).unwrap_or_default();
+        let mut positions = std::collections::BTreeSet::new();
+        for (attempt, _) in &run.landed[*landed as usize..] {
+            let position = state.tasks[&attempt.task].position;
+            positions.insert(position);
+            positions.extend(graph.descendants(position));
+        }
+        let fallen = positions.into_iter().map(|position| &state.tasks[&run.tasks[position as usize]]);
+        let fallen: Vec<&Task> = fallen.filter(|task| task.state != TaskState::Waiting).map(Box::as_ref).collect();
+        for task in &fallen {
+            if let TaskState::Asking(decision) = task.state {
+                let why = format!("{run_id} was set back to {id}");
+                events.push(Event::DecisionWithdrawn { decision, why });
+            }
+        }
+        let tasks: Vec<TaskId> = fallen.iter().map(|task| task.id).collect();
+        reopened.extend(tasks.iter().copied());
+        if run.ended() {
+            events.push(Event::RunReopened { run: *run_id });
+            events.extend(way_back_in(*run_id));
+        }
+        events.push(Event::CheckpointRestored {
+            checkpoint: id,
+            run: *run_id,
+            landed: *landed,
+            commit: tip.commit.clone(),
+            tree: tip.tree.clone(),
+            tasks,
+        });
+    }
+    Ok((events, Reply::Reopened(reopened)))
+}
+
+fn running(state: &State, id: RunId) -> Result<&super::run::Run, Rejection> {
+    let run = state.run(id).ok_or_else(|| Rejection::NotFound(format!("run {id}")))?;
+    match run.outcome {
+        Some(outcome) => {
+            let hint = format!("orchestrator retry {id} tries what failed again");
+            Err(Rejection::Invalid(format!("{id} is over: {}", outcome.word()), hint))
+        }
+        None => Ok(run),
+    }
+}
+
+/// A run that can take up more work: not over, and not on its way there.
+fn going(state: &State, id: RunId) -> Result<&super::run::Run, Rejection> {
+    let run = running(state, id)?;
+    let ending = run.cancelled || run.stopping || run.state == RunState::Completing;
+    if ending {
+        let hint = "wait until it is over".to_owned();
+        return Err(Rejection::Invalid(format!("{id} is coming to its end"), hint));
+    }
+    Ok(run)
+}
+
+fn task(state: &State, id: TaskId) -> Result<&Task, Rejection> {
+    state.task(id).ok_or_else(|| Rejection::NotFound(format!("task {id}")))
+}

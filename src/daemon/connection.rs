@@ -1,0 +1,152 @@
+//! One connection on the Unix socket: a JSON-RPC message a line, both ways.
+//!
+//! Requests of a connection overlap; each is answered exactly once. What is not JSON-RPC gets the error that the
+//! specification has for it, and the connection goes on.
+
+use std::sync::Arc;
+
+use jsonrpsee::RpcModule;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::UnixStream,
+    sync::{Semaphore, mpsc},
+};
+
+use super::{roles, server::Session, workspaces::Shared};
+use crate::{api::OrchestratorApiServer, config::user_id};
+
+/// Longest message, bytes: a plan of a million tasks, and room.
+const MESSAGE_BYTES_MAX: usize = 256 << 20;
+
+/// Requests of one connection under way at once; more wait in the socket.
+const UNDER_WAY_MAX: usize = 256;
+
+/// Messages on their way out of one connection. A client that does not read stops its own requests, nobody else's.
+const OUTGOING_MAX: usize = 1_024;
+
+/// Notifications of one subscription that wait for a slow client.
+const SUBSCRIPTION_MAX: usize = 256;
+
+/// Serves until the client leaves.
+pub async fn serve(shared: Arc<Shared>, stream: UnixStream) {
+    let Ok(peer) = stream.peer_cred() else { return };
+    // Root may look after anybody's daemon; nobody else may enter but its user. The socket's mode says so as well.
+    if peer.uid() != user_id() && peer.uid() != 0 {
+        tracing::warn!(uid = peer.uid(), "a stranger was turned away");
+        return;
+    }
+    let role = peer.pid().map_or(crate::api::Role::Agent, roles::of_process);
+    let module = Session::new(shared, role).into_rpc();
+    let (reader, mut writer) = stream.into_split();
+    let (out, mut outgoing) = mpsc::channel::<Vec<u8>>(OUTGOING_MAX);
+    let writing = tokio::spawn(async move {
+        let mut batch = Vec::new();
+        while let Some(line) = outgoing.recv().await {
+            batch.extend_from_slice(&line);
+            // All that waits goes out in one write: the client is woken once.
+            while let Ok(line) = outgoing.try_recv() {
+                batch.extend_from_slice(&line);
+            }
+            if writer.write_all(&batch).await.is_err() {
+                break;
+            }
+            batch.clear();
+            batch.shrink_to(64 << 10);
+        }
+    });
+    read(reader, &module, &out).await;
+    // Subscriptions end with the module and their senders; what was answered still goes out.
+    drop((module, out));
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(5), writing).await;
+}
+
+async fn read(reader: tokio::net::unix::OwnedReadHalf, module: &RpcModule<Session>, out: &mpsc::Sender<Vec<u8>>) {
+    let mut reader = BufReader::new(reader);
+    let places = Arc::new(Semaphore::new(UNDER_WAY_MAX));
+    let mut tasks = tokio::task::JoinSet::new();
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match read_line(&mut reader, &mut line).await {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(_) => {
+                let what = format!("a message is longer than {} MiB; the connection ends", MESSAGE_BYTES_MAX >> 20);
+                let _ = out.send(problem(-32600, &what)).await;
+                break;
+            }
+        }
+        while tasks.try_join_next().is_some() {}
+        let text = match std::str::from_utf8(&line) {
+            Ok(text) if text.trim().is_empty() => continue,
+            Ok(text) => text.trim().to_owned(),
+            Err(_) => {
+                let _ = out.send(problem(-32700, "a message is not UTF-8")).await;
+                continue;
+            }
+        };
+        let Ok(place) = places.clone().acquire_owned().await else { break };
+        let (module, out) = (module.clone(), out.clone());
+        tasks.spawn(async move {
+            answer(&module, &text, &out).await;
+            drop(place);
+        });
+    }
+    // Whoever has left waits for nothing.
+    tasks.abort_all();
+}
+
+/// Reads one line without its end; false at the end of the stream.
+async fn read_line<R: tokio::io::AsyncRead + Unpin>(reader: &mut BufReader<R>, line: &mut Vec<u8>) -> Result<bool, ()> {
+    loop {
+        let Ok(available) = reader.fill_buf().await else { return Ok(false) };
+        if available.is_empty() {
+            return Ok(false);
+        }
+        let (taken, done) = match available.iter().position(|byte| *byte == b'\n') {
+            Some(end) => (end + 1, true),
+            None => (available.len(), false),
+        };
+        if line.len() + taken > MESSAGE_BYTES_MAX {
+            return Err(());
+        }
+        line.extend_from_slice(&available[..taken]);
+        reader.consume(taken);
+        if done {
+            return Ok(true);
+        }
+    }
+}
+
+async fn answer(module: &RpcModule<Session>, text: &str, out: &mpsc::Sender<Vec<u8>>) {
+    match module.raw_json_request(text, SUBSCRIPTION_MAX).await {
+        Ok((response, mut notices)) => {
+            if out.send(framed(response.get().as_bytes())).await.is_err() {
+                return;
+            }
+            // Only a subscription ever has something more to say; any other closes this at once.
+            while let Some(notice) = notices.recv().await {
+                if out.send(framed(notice.get().as_bytes())).await.is_err() {
+                    return;
+                }
+            }
+        }
+        Err(error) => {
+            let what = format!("this is no JSON-RPC 2.0 request: {error}");
+            let json = serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
+            let _ = out.send(problem(if json { -32600 } else { -32700 }, &what)).await;
+        }
+    }
+}
+
+fn framed(message: &[u8]) -> Vec<u8> {
+    let mut line = Vec::with_capacity(message.len() + 1);
+    line.extend_from_slice(message);
+    line.push(b'\n');
+    line
+}
+
+fn problem(code: i32, message: &str) -> Vec<u8> {
+    let value = serde_json::json!({"jsonrpc": "2.0", "id": null, "error": {"code": code, "message": message}});
+    framed(value.to_string().as_bytes())
+}

@@ -1,0 +1,430 @@
+//! Decisions on the wire (S3): how urgent, how critical, what they block, and what earlier answers say.
+//!
+//! Nothing is claimed that is not known: no rule has spoken, so the verdict is `none`; no history is calibrated, so
+//! the confidence says `n = 0`.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+
+use super::{View, run::run_counts, shape::Shape, words};
+use crate::{
+    api::{
+        ApiError, Decision, DecisionResult, PendingDecisions,
+        decision::{
+            Answer, AnswererKind, Confidence, DecisionContext, DecisionKind, DecisionOption, DecisionStatus,
+            EffectClass, EffectNote, Evidence, Reversible, Suggestion, SuggestionSource, Verdict,
+        },
+        error::Decided,
+        wire::Time,
+    },
+    core::{
+        decide::decision::{self as core, DecisionState},
+        graph::Timing,
+        plan::spec::{Effect, Priority, TaskSpec},
+        run::Run,
+        task::Task,
+    },
+    ids::{AttemptId, DecisionId, RunId, TaskId},
+};
+
+/// Above this criticality only a person may answer.
+const PERSON_ONLY_ABOVE: f64 = 0.5;
+
+/// A decision in full.
+pub fn decision(view: &View<'_>, known: &core::Decision) -> Decision {
+    show(view, known, &mut Shared::of(view))
+}
+
+fn show<'a>(view: &View<'a>, known: &core::Decision, shared: &mut Shared<'a>) -> Decision {
+    let run = view.state.run(known.run);
+    let task = known.task.and_then(|task| view.state.task(task));
+    let standing = run.map_or_else(Standing::default, |run| Standing::of(view, run, known, task, shared));
+    let criticality = criticality(view, known);
+    let attempt = known.task.zip(known.generation).map(|(task, generation)| AttemptId { task, generation });
+    Decision {
+        decision_id: known.id,
+        kind: kind(known.kind),
+        task_type: task.map_or(known.kind.word(), |task| task.spec.type_word()).to_owned(),
+        question: known.question.clone(),
+        detail: known.detail.clone(),
+        options: known.options.iter().map(option).collect(),
+        context: DecisionContext {
+            request_id: known.run,
+            task_id: known.task,
+            attempt,
+            anchor: None,
+            ask: None,
+            effects: effects(view, known),
+        },
+        urgency: standing.urgency,
+        criticality,
+        verdict: Verdict::None,
+        confidence: confidence(criticality),
+        why_asked: why_asked(known.kind).to_owned(),
+        suggestions: suggestions(view, known, &shared.answered),
+        rules_hit: Vec::new(),
+        policy_version: "none".to_owned(),
+        key: key(view, known),
+        blocks: standing.blocks,
+        created_at: Time(known.created_at),
+        remind_at: None,
+        expires_at: None,
+        on_expiry: None,
+        answerable_by: match criticality > PERSON_ONLY_ABOVE {
+            true => vec![AnswererKind::Person],
+            false => vec![AnswererKind::Person, AnswererKind::Session],
+        },
+        status: status(known),
+        answer: known.answer().map(answer),
+    }
+}
+
+/// Where a decision stands.
+pub fn status(known: &core::Decision) -> DecisionStatus {
+    match &known.state {
+        DecisionState::Open => DecisionStatus::Open,
+        DecisionState::Answered(answer) => match words::answerer(&answer.by).kind {
+            AnswererKind::Person | AnswererKind::Session => DecisionStatus::Answered,
+            AnswererKind::Rule | AnswererKind::Learned | AnswererKind::Probation => DecisionStatus::Auto,
+        },
+        DecisionState::Withdrawn(_) => DecisionStatus::Withdrawn,
+    }
+}
+
+/// What the decisions of one reply have in common, computed once: a run may have thousands of them open.
+struct Shared<'a> {
+    /// Per run: its graph, the times of what is left, and how much that is.
+    runs: BTreeMap<RunId, (Shape<'a>, Timing, u64)>,
+    /// Decisions that persons answered.
+    answered: Vec<&'a core::Decision>,
+}
+
+impl<'a> Shared<'a> {
+    fn of(view: &View<'a>) -> Shared<'a> {
+        let person = |decision: &&core::Decision| {
+            decision.answer().is_some_and(|answer| words::answerer(&answer.by).kind == AnswererKind::Person)
+        };
+        Shared { runs: BTreeMap::new(), answered: view.state.decisions.values().filter(person).collect() }
+    }
+
+    fn run(&mut self, view: &View<'a>, run: &'a Run) -> &(Shape<'a>, Timing, u64) {
+        self.runs.entry(run.id).or_insert_with(|| {
+            let shape = Shape::of(view, run);
+            let (timing, left_ms) = (shape.timing_left(), shape.work_left_ms());
+            (shape, timing, left_ms)
+        })
+    }
+}
+
+/// Whether only a person may answer. Roles go by this, so that what is shown is what holds.
+pub fn person_only(view: &View<'_>, known: &core::Decision) -> bool {
+    criticality(view, known) > PERSON_ONLY_ABOVE
+}
+
+/// How bad a wrong answer can be, 0..1: the strictest effect (S3), and never less than its asker said.
+pub fn criticality(view: &View<'_>, known: &core::Decision) -> f64 {
+    let task = known.task.and_then(|task| view.state.task(task));
+    let environment = task.and_then(|task| task.spec.extras().environment.as_deref());
+    let environment =
+        environment.or_else(|| view.state.run(known.run).and_then(|run| run.request.environment.as_deref()));
+    let of_effects = effects(view, known).iter().map(|effect| of_effect(effect, environment)).fold(0.0, f64::max);
+    of_effects.max(known.criticality)
+}
+
+fn of_effect(effect: &EffectNote, environment: Option<&str>) -> f64 {
+    let own = match (effect.class, effect.reversible) {
+        (EffectClass::Read, _) => return 0.0,
+        (EffectClass::Lane, _) => return 0.1,
+        (EffectClass::Workspace, Reversible::Yes | Reversible::Compensable) => 0.3,
+        (EffectClass::External, Reversible::Yes | Reversible::Compensable) => 0.7,
+        (EffectClass::External, Reversible::No) => 0.9,
+        (EffectClass::Workspace, Reversible::No) | (EffectClass::Secret | EffectClass::Privilege, _) => 1.0,
+    };
+    if environment == Some("production") { f64::max(own, 0.9) } else { own }
+}
+
+/// The open decisions, most urgent first, then what blocks most, then the oldest.
+pub fn pending_decisions(view: &View<'_>) -> PendingDecisions {
+    let open = view.state.index.open.iter().filter_map(|id| view.state.decisions.get(id));
+    let mut shared = Shared::of(view);
+    let mut decisions: Vec<Decision> = open.map(|known| show(view, known, &mut shared).pending()).collect();
+    decisions.sort_by(|a, b| {
+        let urgent = b.urgency.total_cmp(&a.urgency);
+        urgent
+            .then(b.blocks.len().cmp(&a.blocks.len()))
+            .then(a.created_at.cmp(&b.created_at))
+            .then(a.decision_id.cmp(&b.decision_id))
+    });
+    let summary = match decisions.as_slice() {
+        [] => "nothing waits for you".to_owned(),
+        [only] => format!("{} is open: {}", only.decision_id, only.question),
+        [first, ..] => {
+            format!("{} decisions are open, most urgent {}: {}", decisions.len(), first.decision_id, first.question)
+        }
+    };
+    PendingDecisions { summary, revision: view.revision, decisions }
+}
+
+/// What became of an answer that the core took.
+///
+/// # Errors
+/// NOT_FOUND.
+pub fn decision_result(view: &View<'_>, id: DecisionId, again: bool) -> Result<DecisionResult, ApiError> {
+    let known = view.decision(id)?;
+    let shown = decision(view, known);
+    let run = view.run(known.run)?;
+    let unblocked = if run.ended() || run.cancelled { Vec::new() } else { behind(view, run, known.task) };
+    let choice = shown.answer.as_ref().map(|answer| answer.choice.clone());
+    let title = choice.as_deref().and_then(|choice| shown.option(choice)).map(|option| option.title.clone());
+    let chosen = title.or_else(|| choice.clone()).unwrap_or_default();
+    let follows = match (again, unblocked.len()) {
+        (true, _) => "it was answered so before, nothing has changed".to_owned(),
+        (false, 0) if run.cancelled => format!("{} is cancelled", run.id),
+        (false, 0) => "nothing else waits for it".to_owned(),
+        (false, 1) => format!("{} goes on", unblocked[0]),
+        (false, count) => format!("{count} tasks go on"),
+    };
+    Ok(DecisionResult {
+        summary: format!("{id} answered: {chosen}; {follows}"),
+        revision: view.revision,
+        decision_id: id,
+        accepted: true,
+        status: shown.status,
+        choice,
+        answered_by: shown.answer.map(|answer| answer.by),
+        unblocked,
+    })
+}
+
+/// The refusal of a late answer, with the name of whoever was first; `None` where nobody was.
+pub fn already_decided(view: &View<'_>, id: DecisionId) -> Option<ApiError> {
+    let answer = view.state.decisions.get(&id)?.answer()?;
+    let decided = Decided { choice: answer.choice.clone(), by: words::answerer(&answer.by), at: Time(answer.at) };
+    Some(ApiError::already_decided(decided))
+}
+
+/// The kind on the wire.
+pub fn kind(kind: core::DecisionKind) -> DecisionKind {
+    match kind {
+        core::DecisionKind::Clarify => DecisionKind::Clarify,
+        core::DecisionKind::Trust => DecisionKind::Trust,
+        core::DecisionKind::PlanApproval => DecisionKind::PlanApproval,
+        core::DecisionKind::Permission => DecisionKind::Permission,
+        core::DecisionKind::AgentQuestion => DecisionKind::AgentQuestion,
+        core::DecisionKind::NoAgent => DecisionKind::NoAgent,
+        core::DecisionKind::Conflict => DecisionKind::Conflict,
+        core::DecisionKind::RetryExhausted => DecisionKind::RetryExhausted,
+        core::DecisionKind::StuckUndo => DecisionKind::StuckUndo,
+    }
+}
+
+fn option(choice: &core::Choice) -> DecisionOption {
+    DecisionOption {
+        id: choice.id.clone(),
+        title: choice.title.clone(),
+        effect: choice.effect.clone(),
+        reversible: choice.reversible,
+        takes_text: choice.takes_text,
+    }
+}
+
+fn answer(answer: &core::Answer) -> Answer {
+    Answer {
+        choice: answer.choice.clone(),
+        text: answer.text.clone(),
+        by: words::answerer(&answer.by),
+        at: Time(answer.at),
+    }
+}
+
+/// Why it came to be asked rather than decided.
+fn why_asked(kind: core::DecisionKind) -> &'static str {
+    match kind {
+        core::DecisionKind::Clarify | core::DecisionKind::Conflict => "confidence",
+        core::DecisionKind::Trust
+        | core::DecisionKind::Permission
+        | core::DecisionKind::RetryExhausted
+        | core::DecisionKind::StuckUndo => "criticality",
+        core::DecisionKind::PlanApproval | core::DecisionKind::AgentQuestion => "mode",
+        core::DecisionKind::NoAgent => "missing:agent",
+    }
+}
+
+/// What would happen, as far as it is known what is asked about.
+fn effects(view: &View<'_>, known: &core::Decision) -> Vec<EffectNote> {
+    let task = known.task.and_then(|task| view.state.task(task));
+    let note = |what: String, class, reversible| vec![EffectNote { what, class, reversible }];
+    match known.kind {
+        core::DecisionKind::Clarify => Vec::new(),
+        core::DecisionKind::Trust => note(
+            "commands from the repository's own files run with your rights".to_owned(),
+            EffectClass::Privilege,
+            Reversible::No,
+        ),
+        core::DecisionKind::PlanApproval => {
+            let tasks = view.state.run(known.run).map_or(0, |run| run.tasks.len());
+            let what = format!("{} run, each in a lane of its own", words::plural(tasks, "task"));
+            note(what, EffectClass::Lane, Reversible::Yes)
+        }
+        core::DecisionKind::Permission
+        | core::DecisionKind::RetryExhausted
+        | core::DecisionKind::StuckUndo
+        | core::DecisionKind::AgentQuestion
+        | core::DecisionKind::NoAgent
+        | core::DecisionKind::Conflict => task.map_or_else(Vec::new, |task| vec![of_task(&task.spec)]),
+    }
+}
+
+fn of_task(spec: &TaskSpec) -> EffectNote {
+    let (class, reversible) = match spec.effect {
+        Effect::None => (EffectClass::Read, Reversible::Yes),
+        Effect::Workspace => (EffectClass::Lane, Reversible::Yes),
+        Effect::External if spec.extras().compensate.is_some() => (EffectClass::External, Reversible::Compensable),
+        Effect::External => (EffectClass::External, Reversible::No),
+    };
+    EffectNote { what: words::work_line(spec), class, reversible }
+}
+
+/// The specification's five factors. No history and no rule stands behind them yet, which is what the numbers say.
+fn confidence(criticality: f64) -> Confidence {
+    let named = [
+        ("historical", 0.0, 0.3),
+        ("rules", 0.0, 0.25),
+        ("context", 0.0, 0.2),
+        ("risk", words::share(1.0 - criticality), 0.15),
+        ("preferences", 0.0, 0.1),
+    ];
+    let value: f64 = named.iter().map(|(_, factor, weight)| factor * weight).sum();
+    Confidence {
+        value: words::share(value),
+        calibrated: false,
+        n: 0,
+        factors: named.iter().map(|(name, factor, _)| ((*name).to_owned(), *factor)).collect(),
+        weights: named.iter().map(|(name, _, weight)| ((*name).to_owned(), *weight)).collect(),
+    }
+}
+
+/// What persons answered to the same question before, best first. Never preselected.
+fn suggestions(view: &View<'_>, known: &core::Decision, answered_before: &[&core::Decision]) -> Vec<Suggestion> {
+    if !known.open() {
+        return Vec::new();
+    }
+    let own = key(view, known);
+    let mut answered: BTreeMap<&str, (u64, Time)> = BTreeMap::new();
+    let mut n = 0;
+    for other in answered_before.iter().filter(|other| other.kind == known.kind && other.id != known.id) {
+        let Some(answer) = other.answer() else { continue };
+        if !known.options.iter().any(|option| option.id == answer.choice) || key(view, other) != own {
+            continue;
+        }
+        n += 1;
+        let (agree, last) = answered.entry(&answer.choice).or_insert((0, Time(answer.at)));
+        *agree += 1;
+        *last = (*last).max(Time(answer.at));
+    }
+    let mut found: Vec<Suggestion> = answered
+        .into_iter()
+        .map(|(choice, (agree, last))| Suggestion {
+            choice: choice.to_owned(),
+            source: SuggestionSource::History,
+            reason: format!("chosen {agree} of {n} times when the same was asked"),
+            evidence: Evidence { agree, n, last: Some(last) },
+            // Laplace's rule: two answers are not yet a certainty.
+            score: (agree + 1) as f64 / (n + 2) as f64,
+        })
+        .collect();
+    found.sort_by(|a, b| b.score.total_cmp(&a.score));
+    found.truncate(3);
+    found
+}
+
+/// Hash of kind, task and what is asked, without what differs from run to run: ids and blanks.
+fn key(view: &View<'_>, known: &core::Decision) -> String {
+    let task = known.task.and_then(|task| view.state.task(task));
+    let about = match (task, view.state.run(known.run)) {
+        (Some(task), _) => format!("{}\n{}", task.spec.type_word(), words::work_line(&task.spec)),
+        (None, Some(run)) if known.kind == core::DecisionKind::Trust => {
+            run.facts.as_ref().map_or(String::new(), |facts| facts.manifests_hash.clone())
+        }
+        (None, Some(run)) => run.request.description.clone(),
+        (None, None) => String::new(),
+    };
+    let asked: Vec<String> = known
+        .question
+        .split_whitespace()
+        .map(|word| match word.trim_end_matches([':', ',', '.', '?']) {
+            id if id.parse::<TaskId>().is_ok() || id.parse::<RunId>().is_ok() => "…".to_owned(),
+            _ => word.to_lowercase(),
+        })
+        .collect();
+    let mut hash = Sha256::new();
+    for part in [known.kind.word(), &about, &asked.join(" ")] {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part.as_bytes());
+    }
+    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What waits for a decision, and how much that matters.
+#[derive(Default)]
+struct Standing {
+    urgency: f64,
+    blocks: Vec<TaskId>,
+}
+
+impl Standing {
+    /// S3: half the share of the run's remaining work that it blocks, 0.3 on the critical path, 0.2 by priority.
+    fn of<'a>(
+        view: &View<'a>,
+        run: &'a Run,
+        known: &core::Decision,
+        task: Option<&Task>,
+        shared: &mut Shared<'a>,
+    ) -> Standing {
+        if !known.open() {
+            return Standing::default();
+        }
+        let blocks = match task {
+            Some(task) => shared.run(view, run).0.unsettled_from(task.position),
+            None => behind(view, run, None),
+        };
+        let priority = task.and_then(|task| task.spec.extras().priority).unwrap_or(run.request.priority);
+        let priority = match priority {
+            Priority::Low => 0.0,
+            Priority::Normal => 0.3,
+            Priority::High => 0.7,
+            Priority::Urgent => 1.0,
+        };
+        let (share, critical) = match task {
+            // What stands before the whole run blocks all of it.
+            None => (1.0, true),
+            Some(task) => {
+                let (shape, timing, left) = shared.run(view, run);
+                let ours =
+                    |id: &TaskId| view.state.task(*id).map_or(0, |task| shape.estimates_ms[task.position as usize]);
+                let blocked: u64 = blocks.iter().map(ours).sum();
+                let share = if *left == 0 { 0.0 } else { blocked as f64 / *left as f64 };
+                (share, timing.is_critical(task.position))
+            }
+        };
+        let urgency = 0.5 * share + if critical { 0.3 } else { 0.0 } + 0.2 * priority;
+        Standing { urgency: words::share(urgency), blocks }
+    }
+}
+
+/// The tasks that a decision stands before: its own with all dependants, or all of the run's; none that are over.
+fn behind<'a>(view: &View<'a>, run: &'a Run, task: Option<TaskId>) -> Vec<TaskId> {
+    match task.and_then(|task| view.state.task(task)) {
+        Some(task) => Shape::of(view, run).unsettled_from(task.position),
+        None => view.tasks(run).filter(|task| task.settled().is_none()).map(|task| task.id).collect(),
+    }
+}
+
+/// One line on what a run waits for, for summaries: empty where nothing is open.
+pub(super) fn open_words(view: &View<'_>, run: &Run) -> String {
+    match run_counts(view, run).open {
+        0 => String::new(),
+        open => format!(", {} open", words::plural(open, "decision")),
+    }
+}

@@ -1,0 +1,521 @@
+//! Carrying effects out: git steps on blocking threads, jobs at the keeper. Decides nothing; reports what happened.
+//!
+//! Every effect may arrive twice, before and after a crash, and does no harm the second time.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tokio::sync::mpsc;
+
+use super::{
+    agents::keeper::{self, Job},
+    facts,
+    lanes::{ApplyPlan, LaneError, Merge, Oid, Prepare, Repo, Snapshot, SnapshotOptions, UndoPlan, Undone},
+    main_loop::Wake,
+    reconcile,
+    steps::Steps,
+    sweep,
+};
+use crate::{
+    core::{
+        Effect, Report, State,
+        facts::Facts,
+        job::{JobId, JobOrder, JobResult},
+        plan::playbook,
+        prove,
+        run::{Apply, Base, Run},
+        task::DiffStat,
+    },
+    ids::{AttemptId, LaneId, RunId},
+    time::{Timestamp, now},
+};
+
+/// How much of a red check's output is searched for names of failed tests, bytes.
+const SEARCHED_BYTES_MAX: u64 = 4 << 20;
+
+/// How much disk the lanes of a workspace may take.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Bounds {
+    /// Lanes of a higher number are removed.
+    pub lanes_max: u32,
+    /// No lane is laid out where less is free.
+    pub min_free_bytes: u64,
+}
+
+/// What carries the effects of one workspace out.
+pub struct Hands {
+    repo: Repo,
+    /// The workspace's folder: `lanes/`, `logs/`, `tmp/`.
+    dir: PathBuf,
+    options: SnapshotOptions,
+    /// The last step that was begun in each place: the next waits for it, so that steps come in the order sent.
+    last: HashMap<Place, tokio::task::JoinHandle<()>>,
+    /// Environments that this connection's keeper knows.
+    envs: HashSet<RunId>,
+    /// This program, for jobs that call it by name.
+    exe: PathBuf,
+    /// Held by whatever is under way.
+    steps: Steps,
+    /// Most lanes, and what must stay free where they are.
+    pub bounds: Bounds,
+    /// The machine was started anew since the journal's last daemon: the keeper's log may lack what it saw last.
+    pub other_boot: bool,
+}
+
+impl Hands {
+    /// Makes the workspace's folders and takes stock.
+    pub fn new(
+        repo: Repo,
+        dir: PathBuf,
+        exe: PathBuf,
+        file_bytes_max: u64,
+        bounds: Bounds,
+        steps: Steps,
+    ) -> std::io::Result<Hands> {
+        for folder in ["lanes", "logs", "tmp"] {
+            crate::config::create_private(&dir.join(folder))?;
+        }
+        let other_boot = other_boot(&dir)?;
+        let options = SnapshotOptions { file_bytes_max, ..SnapshotOptions::default() };
+        let (last, envs) = (HashMap::new(), HashSet::new());
+        Ok(Hands { repo, dir, options, last, envs, exe, steps, bounds, other_boot })
+    }
+
+    /// Whether it is said that something is unfinished here.
+    pub fn marked_unfinished(&self) -> bool {
+        self.dir.join("unfinished").exists()
+    }
+
+    /// Says, for the next daemon, whether anything is unfinished here.
+    pub fn mark_unfinished(&self, unfinished: bool) {
+        let path = self.dir.join("unfinished");
+        let done = if unfinished { std::fs::write(&path, b"") } else { std::fs::remove_file(&path) };
+        match done {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(path = %path.display(), %error, "the next daemon will not find this workspace by itself");
+            }
+            _ => {}
+        }
+    }
+
+    /// Where an attempt's or a check's output is kept.
+    pub fn log(&self, job: JobId) -> PathBuf {
+        log_path(&self.dir, job)
+    }
+
+    /// The environment of a run's jobs: what its client handed over, and our own program on the PATH's end, so that
+    /// a plan may say `orchestrator`.
+    pub fn env(&self, run: &Run) -> Vec<(String, String)> {
+        let mut env = run.request.env.clone();
+        env.entry("PATH".to_owned()).or_insert_with(|| "/usr/local/bin:/usr/bin:/bin".to_owned());
+        env.insert("TMPDIR".to_owned(), self.dir.join("tmp").display().to_string());
+        // Prompts would wait for ever: nobody sits there.
+        env.insert("GIT_TERMINAL_PROMPT".to_owned(), "0".to_owned());
+        env.insert("TERM".to_owned(), "dumb".to_owned());
+        env.into_iter().collect()
+    }
+
+    /// Whether the keeper must be told this run's environment now: it is, once.
+    pub fn define_env(&mut self, run: RunId) -> bool {
+        self.envs.insert(run)
+    }
+
+    /// Another keeper knows none.
+    pub fn forget_envs(&mut self) {
+        self.envs.clear();
+    }
+
+    /// The keeper's form of an order.
+    pub fn job(&self, order: &JobOrder) -> Job {
+        let lane = self.lane(order.lane);
+        let mut argv = order.argv.clone();
+        // Our own fixers and audits are this very program, wherever it is installed.
+        if argv.first().is_some_and(|program| program == "orchestrator") {
+            argv[0] = self.exe.display().to_string();
+        }
+        let mut extra_env: Vec<(String, String)> = order.env.clone().into_iter().collect();
+        extra_env.push(("ORCHESTRATOR_LANE".to_owned(), order.lane.to_string()));
+        extra_env.push(("PWD".to_owned(), lane.join(&order.cwd).display().to_string()));
+        Job {
+            id: order.id.to_string(),
+            group: order.run.0,
+            argv,
+            cwd: if order.cwd.is_empty() { lane } else { lane.join(&order.cwd) },
+            env: order.run.0,
+            extra_env,
+            timeout_ms: order.timeout_ms,
+            silence_ms: order.silence_ms,
+            grace_ms: reconcile::GRACE_MS,
+            log: self.log(order.id),
+            cap_bytes: keeper::default_cap_bytes(),
+        }
+    }
+
+    /// A keeper's result in the core's words; for a red check with the names of the tests that failed.
+    pub fn result(&self, job: JobId, ended: keeper::Ended) -> JobResult {
+        let check = !matches!(job, JobId::Attempt(_) | JobId::Probe(_) | JobId::Compensate(_));
+        let end = reconcile::end(ended.end);
+        let failures = match check && !end.success() {
+            true => prove::failing_tests(&read_capped(&self.log(job))),
+            false => Vec::new(),
+        };
+        JobResult {
+            end,
+            started_at: Timestamp(ended.started_at_ms),
+            ended_at: Timestamp(ended.ended_at_ms),
+            tail: ended.tail,
+            failures,
+            output_bytes: ended.output_bytes,
+        }
+    }
+
+    fn lane(&self, lane: LaneId) -> PathBuf {
+        self.dir.join("lanes").join(lane.to_string())
+    }
+
+    /// Carries out everything but jobs, on a blocking thread, and reports.
+    pub fn carry_out(&mut self, effect: Effect, state: &State, wakes: &mpsc::UnboundedSender<Wake>) {
+        let (repo, dir, wakes) = (self.repo.clone(), self.dir.clone(), wakes.clone());
+        let (options, steps) = (self.options.clone(), self.steps.clone());
+        let bounds = self.bounds;
+        let kept = matches!(effect, Effect::Sweep).then(|| sweep::Kept::of(state, bounds.lanes_max));
+        let lanes_dir = dir.join("lanes");
+        let run_of = |run: RunId| state.run(run).map(|run| run.request.clone()).unwrap_or_default();
+        let place = match &effect {
+            Effect::PrepareLane { lane, .. }
+            | Effect::PrepareShared { lane, .. }
+            | Effect::PrepareBase { lane, .. }
+            | Effect::PrepareFinal { lane, .. }
+            | Effect::Harvest { lane, .. } => Some(Place::Lane(*lane)),
+            Effect::Advance { run, .. } | Effect::SetRef { run, .. } | Effect::Publish { run, .. } => {
+                Some(Place::Ref(*run))
+            }
+            Effect::Apply { .. } | Effect::Undo { .. } => Some(Place::Checkout),
+            _ => None,
+        };
+        let checkout = match &effect {
+            Effect::Survey { run }
+            | Effect::PrepareLane { run, .. }
+            | Effect::PrepareShared { run, .. }
+            | Effect::PrepareBase { run, .. }
+            | Effect::PrepareFinal { run, .. } => run_of(*run).checkout,
+            _ => PathBuf::new(),
+        };
+        let path_var = match &effect {
+            Effect::Survey { run } => run_of(*run).env.get("PATH").cloned().unwrap_or_default(),
+            _ => String::new(),
+        };
+        let step = move || {
+            let prepare = |lane: LaneId, commit: &str| -> Result<(), String> {
+                let commit: Oid = commit.parse().map_err(said)?;
+                sweep::room(&lanes_dir, bounds.min_free_bytes)?;
+                let prepared = again(|| repo.prepare_lane(lane, &lanes_dir, &commit, &checkout, &Prepare::default()));
+                prepared.map(|_| ()).map_err(said)
+            };
+            let report = match effect {
+                Effect::Survey { run } => survey(&repo, &checkout, run, &options, &path_var),
+                Effect::PrepareLane { attempt, lane, commit, .. } => match prepare(lane, &commit) {
+                    Ok(()) => Report::LanePrepared { attempt },
+                    Err(why) => Report::LaneFailed { attempt, why },
+                },
+                Effect::PrepareShared { run, lane, commit } => {
+                    Report::SharedPrepared { run, failed: prepare(lane, &commit).err() }
+                }
+                Effect::PrepareBase { run, lane, commit } => {
+                    Report::BasePrepared { run, failed: prepare(lane, &commit).err() }
+                }
+                Effect::PrepareFinal { run, lane, commit } => {
+                    Report::FinalPrepared { run, failed: prepare(lane, &commit).err() }
+                }
+                Effect::Harvest { attempt, run, lane, from, message } => {
+                    let lane = lanes_dir.join(lane.to_string());
+                    again(|| harvest(&repo, &lane, attempt, run, &from, &message, &options))
+                        .unwrap_or_else(|error| Report::StepFailed { attempt, why: said(error) })
+                }
+                Effect::Merge { attempt, onto, commit, message, .. } => {
+                    again(|| merge(&repo, attempt, &onto, &commit, &message))
+                        .unwrap_or_else(|error| Report::StepFailed { attempt, why: said(error) })
+                }
+                Effect::Advance { attempt, run, to, from } => again(|| advance(&repo, attempt, run, &to, &from))
+                    .unwrap_or_else(|error| Report::StepFailed { attempt, why: said(error) }),
+                Effect::SetRef { run, to } => {
+                    if let Err(error) = again(|| set_tip(&repo, run, &to)) {
+                        tracing::error!(%run, %error, "the run's ref could not be set");
+                    }
+                    return;
+                }
+                Effect::Publish { run, commit: None } => Report::Published { run, branch: None, failed: None },
+                Effect::Publish { run, commit: Some(commit) } => {
+                    let published = again(|| repo.publish_branch(run, &commit.parse()?));
+                    match published {
+                        Ok(branch) => Report::Published { run, branch: Some(branch), failed: None },
+                        Err(error) => Report::Published { run, branch: None, failed: Some(said(error)) },
+                    }
+                }
+                Effect::Apply { run, number, checkout, base, tip, only, tasks } => {
+                    let staging = dir.join("tmp").join(format!("apply-{run}-{number}"));
+                    let plan = ApplyPlanOf { run, number, checkout, base, tip, only, tasks, staging, options };
+                    apply(&repo, plan).unwrap_or_else(|error| Report::ApplyRefused {
+                        run,
+                        why: said(error),
+                        paths: Vec::new(),
+                    })
+                }
+                Effect::Undo { run, checkout, apply } => {
+                    let staging = dir.join("tmp").join(format!("undo-{run}-{}", apply.number));
+                    undo(&repo, run, checkout, &apply, staging).unwrap_or_else(|error| Report::UndoRefused {
+                        run,
+                        why: said(error),
+                        paths: Vec::new(),
+                    })
+                }
+                Effect::Sweep => {
+                    kept.iter().for_each(|kept| sweep::sweep(&repo, &dir, kept));
+                    return;
+                }
+                Effect::Start(_) | Effect::Stop { .. } | Effect::Limit { .. } => return,
+            };
+            drop(steps);
+            let _ = wakes.send(Wake::Report(report));
+        };
+        let before = place.and_then(|place| self.last.remove(&place));
+        let begun = tokio::spawn(async move {
+            if let Some(before) = before {
+                // However it ended, it is over.
+                let _ = before.await;
+            }
+            let _ = tokio::task::spawn_blocking(step).await;
+        });
+        if let Some(place) = place {
+            self.last.insert(place, begun);
+        }
+    }
+}
+
+/// Where steps must not overtake each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Place {
+    /// A lane, whoever it belongs to by now.
+    Lane(LaneId),
+    /// A run's ref.
+    Ref(RunId),
+    /// The user's checkout.
+    Checkout,
+}
+
+/// Where the output of a job is kept, below the workspace's folder.
+pub fn log_path(dir: &Path, job: JobId) -> PathBuf {
+    dir.join("logs").join(format!("{}.log", job.to_string().replace('/', "-")))
+}
+
+/// A git step that fails may have met another git process, the user's for instance: it is tried twice more before an
+/// attempt, with all its work, is lost over it. Every step can be repeated.
+fn again<T>(step: impl Fn() -> Result<T, LaneError>) -> Result<T, LaneError> {
+    for pause_ms in [20, 200] {
+        match step() {
+            Err(LaneError::Git { .. } | LaneError::Locked { .. }) => {
+                std::thread::sleep(std::time::Duration::from_millis(pause_ms));
+            }
+            done => return done,
+        }
+    }
+    step()
+}
+
+fn said(error: LaneError) -> String {
+    error.to_string()
+}
+
+/// Whether the machine was started anew since the last call for this folder.
+fn other_boot(dir: &Path) -> std::io::Result<bool> {
+    let current = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let path = dir.join("boot");
+    let known = std::fs::read_to_string(&path).unwrap_or_default();
+    if known == current {
+        return Ok(false);
+    }
+    std::fs::write(&path, &current)?;
+    Ok(!known.is_empty())
+}
+
+fn read_capped(path: &Path) -> String {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    if let Ok(file) = std::fs::File::open(path) {
+        // What was read before an error is still worth searching.
+        let _ = file.take(SEARCHED_BYTES_MAX).read_to_end(&mut bytes);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The base of a run, kept by `refname`, and what the repository has.
+pub fn look(
+    repo: &Repo,
+    checkout: &Path,
+    refname: &str,
+    options: &SnapshotOptions,
+    path_var: &str,
+) -> Result<(Snapshot, Facts), LaneError> {
+    let snapshot = repo.base(checkout, refname, options)?;
+    let files = repo.files(&snapshot.commit)?;
+    let mut found = facts::gather(checkout, &files, path_var.as_ref());
+    found.vcs = if repo.is_shadow() { "shadow" } else { "git" }.to_owned();
+    found.branch = repo.head(checkout)?.branch;
+    found.dirty = !snapshot.clean;
+    Ok((snapshot, found))
+}
+
+fn survey(repo: &Repo, checkout: &Path, run: RunId, options: &SnapshotOptions, path_var: &str) -> Report {
+    // A run of this number may have been here before: under another state folder, or before this one was deleted.
+    let looked = repo
+        .delete_refs(&format!("refs/orchestrator/{run}/"))
+        .and_then(|()| look(repo, checkout, &format!("refs/orchestrator/{run}/base"), options, path_var));
+    match looked {
+        Ok((snapshot, facts)) => {
+            let skipped = snapshot.skipped.iter();
+            let skipped: Vec<(String, String)> =
+                skipped.map(|skipped| (skipped.path.to_string_lossy().into_owned(), skipped.why.to_string())).collect();
+            let mut notes: Vec<String> =
+                skipped.iter().map(|(path, why)| format!("{path} is not part of the run: {why}")).collect();
+            if !facts.playbooks.is_empty() {
+                notes.extend(playbook::with_project(&playbook::builtin(), &facts).1);
+            }
+            let (commit, tree) = (snapshot.commit.into(), snapshot.tree.into());
+            let base = Base { commit, tree, clean: snapshot.clean, skipped };
+            Report::Surveyed { run, facts: Arc::new(facts), base, notes }
+        }
+        Err(error) => Report::SurveyFailed { run, why: said(error) },
+    }
+}
+
+fn harvest(
+    repo: &Repo,
+    lane: &Path,
+    attempt: AttemptId,
+    run: RunId,
+    from: &str,
+    message: &str,
+    options: &SnapshotOptions,
+) -> Result<Report, LaneError> {
+    let parent: Oid = from.parse()?;
+    let refname = format!("refs/orchestrator/{run}/{}/{}", attempt.task, attempt.generation);
+    let snapshot = repo.snapshot_lane(lane, &parent, message, &refname, options)?;
+    let diff = match snapshot.commit == parent {
+        true => DiffStat::default(),
+        false => {
+            let diff = repo.diff(&parent, &snapshot.commit)?;
+            DiffStat {
+                files: diff.files.len() as u32,
+                insertions: diff.insertions as u32,
+                deletions: diff.deletions as u32,
+            }
+        }
+    };
+    Ok(Report::Harvested { attempt, commit: snapshot.commit.into(), tree: snapshot.tree.into(), diff })
+}
+
+fn merge(repo: &Repo, attempt: AttemptId, onto: &str, commit: &str, message: &str) -> Result<Report, LaneError> {
+    let (ours, theirs): (Oid, Oid) = (onto.parse()?, commit.parse()?);
+    Ok(match repo.merge(&ours, &theirs, message)? {
+        Merge::Clean { commit, tree } => {
+            Report::Merged { attempt, commit: commit.into(), tree: tree.into(), onto: onto.to_owned() }
+        }
+        Merge::Conflict { paths } => Report::MergeConflict { attempt, paths: texts(&paths) },
+    })
+}
+
+fn advance(repo: &Repo, attempt: AttemptId, run: RunId, to: &str, from: &str) -> Result<Report, LaneError> {
+    let refname = format!("refs/orchestrator/{run}/tip");
+    let (to, from): (Oid, Oid) = (to.parse()?, from.parse()?);
+    // The ref comes into being with the first landing; until then the base is where it would be.
+    let old = repo.read_ref(&refname)?;
+    let agreed = match old {
+        None => repo.advance(&refname, &to, None)?,
+        Some(_) => repo.advance(&refname, &to, Some(&from))?,
+    };
+    Ok(match agreed {
+        true => Report::Advanced { attempt },
+        false => Report::AdvanceRefused { attempt, why: format!("{refname} was moved by somebody else") },
+    })
+}
+
+fn set_tip(repo: &Repo, run: RunId, to: &str) -> Result<(), LaneError> {
+    let refname = format!("refs/orchestrator/{run}/tip");
+    let to: Oid = to.parse()?;
+    let current = repo.read_ref(&refname)?;
+    if current.as_ref() != Some(&to) {
+        repo.advance(&refname, &to, current.as_ref())?;
+    }
+    Ok(())
+}
+
+/// The parts of [`Effect::Apply`], with what we add.
+struct ApplyPlanOf {
+    run: RunId,
+    number: u32,
+    checkout: PathBuf,
+    base: String,
+    tip: String,
+    only: Vec<String>,
+    tasks: Vec<crate::ids::TaskId>,
+    staging: PathBuf,
+    options: SnapshotOptions,
+}
+
+fn apply(repo: &Repo, plan: ApplyPlanOf) -> Result<Report, LaneError> {
+    let run = plan.run;
+    let base: Oid = plan.base.parse()?;
+    let mut result: Oid = plan.tip.parse()?;
+    if !plan.tasks.is_empty() {
+        result = base.clone();
+        for commit in &plan.only {
+            match repo.merge(&result, &commit.parse()?, "A part of the result")? {
+                Merge::Clean { commit, .. } => result = commit,
+                Merge::Conflict { paths } => {
+                    let why = "these tasks cannot be taken apart from the others".to_owned();
+                    return Ok(Report::ApplyRefused { run, why, paths: texts(&paths) });
+                }
+            }
+        }
+    }
+    let ApplyPlanOf { checkout, staging, options, .. } = plan;
+    let applied = repo.apply(&ApplyPlan { checkout, base, result: result.clone(), run, staging, options })?;
+    if !applied.conflicts.is_empty() {
+        let paths: Vec<String> = applied.conflicts.iter().map(ToString::to_string).collect();
+        return Ok(Report::ApplyRefused { run, why: "the checkout and the result disagree".to_owned(), paths });
+    }
+    if applied.already {
+        let why = "the checkout holds all of the result already".to_owned();
+        return Ok(Report::ApplyRefused { run, why, paths: Vec::new() });
+    }
+    let apply = Apply {
+        number: plan.number,
+        result: result.into(),
+        tasks: plan.tasks,
+        before: applied.before.into(),
+        merged: applied.merged_tree.into(),
+        paths: texts(&applied.paths),
+        at: now(),
+        undone_at: None,
+    };
+    Ok(Report::Applied { run, apply })
+}
+
+fn undo(repo: &Repo, run: RunId, checkout: PathBuf, apply: &Apply, staging: PathBuf) -> Result<Report, LaneError> {
+    let plan = UndoPlan { checkout, before: apply.before.parse()?, merged_tree: apply.merged.parse()?, staging };
+    Ok(match repo.undo(&plan)? {
+        Undone::Restored { paths } => Report::Undone { run, number: apply.number, paths: texts(&paths) },
+        Undone::Already => Report::Undone { run, number: apply.number, paths: Vec::new() },
+        Undone::Refused { edited } => {
+            let paths = edited.iter().map(ToString::to_string).collect();
+            Report::UndoRefused { run, why: "these files were edited since the apply".to_owned(), paths }
+        }
+    })
+}
+
+fn texts(paths: &[PathBuf]) -> Vec<String> {
+    paths.iter().map(|path| path.to_string_lossy().into_owned()).collect()
+}

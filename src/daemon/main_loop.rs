@@ -1,0 +1,622 @@
+//! One loop per workspace: everything that can wake it, in one place, and the only code that changes its state.
+//!
+//! A turn takes all that has arrived, steps the core with each, and makes one commit of all their events. Replies,
+//! effects and notifications wait until that commit is on disk. If a commit fails, the workspace is closed and read
+//! again from its journal: memory is a cache of the log.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::sync::mpsc;
+
+use super::{
+    agents::keeper::{self, Keeper, Notice, Order},
+    convert::{View, WorkspaceInfo},
+    effects::Hands,
+    publish::{Published, Subscribers},
+    reconcile,
+};
+use crate::{
+    core::{
+        Command, Ctx, Effect, Event, Input, Rejection, Reply, Report, Rng, Settings, State, effect,
+        job::{JobId, JobOrder},
+        step,
+    },
+    store::{AppendError, Journal, NewCommit, Position, StoreError, Urgency},
+    time::{Timestamp, now},
+};
+
+/// What is computed from the state before a commit and handed over after it.
+pub type Deliver = Box<dyn FnOnce() + Send>;
+
+/// A question about the state: answered at once, delivered when what it saw is on disk.
+pub type Read = Box<dyn FnOnce(&View) -> Deliver + Send>;
+
+/// What to do with the outcome of a command.
+pub type Answer = Box<dyn FnOnce(Result<(&View, Reply), Rejection>) -> Deliver + Send>;
+
+/// Everything that can wake the loop.
+pub enum Wake {
+    /// Somebody asked for something.
+    Command(Box<Command>, Answer),
+    /// Something happened.
+    Report(Report),
+    /// Somebody wants to know something.
+    Read(Read),
+    /// A commit is on disk, or is not and never will be.
+    Durable(Result<Position, StoreError>),
+    /// The keeper has something to say, in the connection of this number.
+    Keeper(u64, Notice),
+    /// A keeper was found or started (or not), as the connection of this number.
+    Connected(u64, Result<Keeper, String>),
+    /// Somebody follows the events after a position.
+    Subscribe {
+        /// The last position they know.
+        after: Position,
+        /// Where the events go; a slow reader is dropped, and resumes from its position.
+        to: mpsc::Sender<Arc<Published>>,
+    },
+    /// End: save what makes the next start fast, and answer when done.
+    Close(Deliver),
+}
+
+/// Most wakes taken in one turn: bounds how long a commit can grow and a reply can wait.
+const TURN_MAX: usize = 512;
+
+/// After this long without a wake the fold is saved, if enough has happened since the last one.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// Commits since the last saved fold that make another worth its bytes.
+const FOLD_AFTER: u64 = 200;
+
+/// How long an idle workspace keeps its keeper's connection: a keeper without one ends by itself.
+const KEEPER_IDLE: Duration = Duration::from_secs(10);
+
+/// What waits for a position to be on disk.
+struct Pending {
+    position: Position,
+    effects: Vec<Effect>,
+    deliver: Vec<Deliver>,
+    acks: Vec<String>,
+    at: Timestamp,
+    events: Vec<Event>,
+}
+
+/// The connection to the keeper.
+enum Line {
+    /// None, and none is needed.
+    None,
+    /// Being made; orders wait until the keeper has said what it knows.
+    Connecting(Option<Keeper>, Vec<Order>),
+    /// There.
+    Open(Keeper),
+}
+
+/// One workspace, open.
+pub struct Workspace {
+    info: WorkspaceInfo,
+    settings: Arc<Settings>,
+    state: State,
+    rng: Rng,
+    journal: Box<dyn Journal>,
+    durable: Position,
+    pending: VecDeque<Pending>,
+    hands: Hands,
+    line: Line,
+    lines: u64,
+    /// Jobs that the keeper was told of and has not reported.
+    at_keeper: HashMap<JobId, JobOrder>,
+    keeper_dir: PathBuf,
+    exe: PathBuf,
+    subscribers: Subscribers,
+    fold_at: Position,
+    wakes: mpsc::UnboundedSender<Wake>,
+    failed: Option<StoreError>,
+    marked: bool,
+}
+
+/// What [`Workspace::open`] needs besides the journal.
+pub struct Opening {
+    /// What clients see of the workspace.
+    pub info: WorkspaceInfo,
+    /// The configuration.
+    pub settings: Arc<Settings>,
+    /// What carries effects out.
+    pub hands: Hands,
+    /// The keeper's folder.
+    pub keeper_dir: PathBuf,
+    /// This program.
+    pub exe: PathBuf,
+    /// The loop's own address.
+    pub wakes: mpsc::UnboundedSender<Wake>,
+}
+
+impl Workspace {
+    /// Reads the journal and makes the workspace ready to run; nothing has been sent yet.
+    pub fn open(journal: Box<dyn Journal>, opening: Opening) -> Result<Workspace, StoreError> {
+        let (mut state, from) = match journal.load_fold()?.and_then(|(at, bytes)| Some((fold_of(&bytes)?, at))) {
+            Some((fold, at)) => (fold, at),
+            None => (State::default(), Position::START),
+        };
+        state.reindex();
+        let mut damaged = None;
+        journal.read(from, &mut |commit| {
+            match serde_json::from_slice::<Vec<Event>>(&commit.events) {
+                Ok(events) => events.iter().for_each(|event| state.evolve(commit.at, event)),
+                Err(error) => damaged = Some((commit.position, error.to_string())),
+            }
+            if damaged.is_some() { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
+        })?;
+        if let Some((position, what)) = damaged {
+            return Err(StoreError::Damaged { position: Some(position), what });
+        }
+        // What evolving queued was decided in the commits that were just read.
+        state.reindex();
+        let head = journal.head();
+        let marked = opening.hands.marked_unfinished();
+        Ok(Workspace {
+            info: opening.info,
+            settings: opening.settings,
+            state,
+            rng: Rng(now().0 ^ u64::from(std::process::id())),
+            journal,
+            durable: head,
+            pending: VecDeque::new(),
+            hands: opening.hands,
+            line: Line::None,
+            lines: 0,
+            at_keeper: HashMap::new(),
+            keeper_dir: opening.keeper_dir,
+            exe: opening.exe,
+            subscribers: Subscribers::default(),
+            fold_at: from,
+            wakes: opening.wakes,
+            failed: None,
+            marked,
+        })
+    }
+
+    /// Runs until it is closed or its journal fails.
+    pub async fn run(mut self, mut wakes: mpsc::UnboundedReceiver<Wake>) -> Option<StoreError> {
+        let due = effect::due(&self.state, &self.settings);
+        self.carry_out(due);
+        let mut closing: Option<Deliver> = None;
+        // A deadline may have passed while nobody was there.
+        self.turn(vec![Wake::Report(Report::Woken)], &mut closing);
+        loop {
+            let wait = self.wait();
+            let first = tokio::select! {
+                wake = wakes.recv() => wake,
+                () = sleep_for(wait) => None,
+            };
+            let mut taken: Vec<Wake> = first.into_iter().collect();
+            if taken.is_empty() {
+                self.rest();
+            }
+            while taken.len() < TURN_MAX
+                && let Ok(wake) = wakes.try_recv()
+            {
+                taken.push(wake);
+            }
+            self.turn(taken, &mut closing);
+            if let Some(error) = self.failed.take() {
+                return Some(error);
+            }
+            if closing.is_some() && self.pending.is_empty() {
+                self.save_fold();
+                self.journal.flush();
+                let done = closing.take();
+                drop(self);
+                done.into_iter().for_each(|done| done());
+                return None;
+            }
+        }
+    }
+
+    /// One turn: all that arrived, one commit.
+    fn turn(&mut self, taken: Vec<Wake>, closing: &mut Option<Deliver>) {
+        let at = now();
+        let mut events: Vec<Event> = Vec::new();
+        let mut effects: Vec<Effect> = Vec::new();
+        let mut acks: Vec<String> = Vec::new();
+        let mut answers: Vec<(Answer, Result<Reply, Rejection>)> = Vec::new();
+        let mut reads: Vec<Read> = Vec::new();
+        let mut follow: Vec<(Position, mpsc::Sender<Arc<Published>>)> = Vec::new();
+        for wake in taken {
+            match wake {
+                Wake::Command(command, answer) => {
+                    let reply = self.step(at, Input::Command(*command), &mut events, &mut effects);
+                    answers.push((answer, reply));
+                }
+                Wake::Report(report) => self.report(at, report, &mut events, &mut effects),
+                Wake::Read(read) => reads.push(read),
+                Wake::Durable(Ok(position)) => self.released(position),
+                Wake::Durable(Err(error)) => {
+                    tracing::error!(workspace = %self.info.path, %error, "the journal failed; the workspace is read again");
+                    self.failed = Some(error);
+                    return;
+                }
+                Wake::Keeper(line, notice) if line == self.lines => {
+                    self.notice(at, notice, &mut events, &mut effects, &mut acks);
+                }
+                Wake::Keeper(..) => {}
+                Wake::Connected(line, result) if line == self.lines => self.connected(result),
+                Wake::Connected(..) => {}
+                Wake::Subscribe { after, to } => follow.push((after, to)),
+                Wake::Close(done) => *closing = Some(done),
+            }
+        }
+        if self.state.next_deadline().is_some_and(|due| due <= at) {
+            let _ = self.step(at, Input::Tick, &mut events, &mut effects);
+        }
+        let waited_for = !answers.is_empty() || closing.is_some();
+        let position = match self.commit(at, &events, &effects, waited_for) {
+            Some(position) => position,
+            None => return,
+        };
+        self.info.trusted = self.state.trusted.is_some();
+        // Replies and reads see the state as this commit leaves it, and go out when it is on disk.
+        let view =
+            View { state: &self.state, settings: &self.settings, revision: position.0, now: at, workspace: &self.info };
+        let mut deliver: Vec<Deliver> = Vec::with_capacity(answers.len() + reads.len());
+        for (answer, reply) in answers {
+            deliver.push(answer(reply.map(|reply| (&view, reply))));
+        }
+        deliver.extend(reads.into_iter().map(|read| read(&view)));
+        // Whoever begins to follow gets what is on disk now; this commit reaches them with the others.
+        for (after, to) in follow {
+            self.subscribers.add(&*self.journal, &self.state, after, self.durable, to);
+        }
+        let pending = Pending { position, effects, deliver, acks, at, events };
+        if position <= self.durable {
+            self.finish(pending);
+        } else {
+            self.pending.push_back(pending);
+        }
+    }
+
+    /// Steps the core, or says why it refuses.
+    fn step(
+        &mut self,
+        at: Timestamp,
+        input: Input,
+        events: &mut Vec<Event>,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Reply, Rejection> {
+        let mut ctx = Ctx { now: at, rng: &mut self.rng, settings: &self.settings };
+        let done = step(&mut self.state, input, &mut ctx)?;
+        events.extend(done.events);
+        effects.extend(done.effects);
+        Ok(done.reply)
+    }
+
+    fn report(&mut self, at: Timestamp, report: Report, events: &mut Vec<Event>, effects: &mut Vec<Effect>) {
+        // A report is never refused: a stale one changes nothing.
+        let _ = self.step(at, Input::Report(report), events, effects);
+    }
+
+    /// Appends one commit of these events; the position it will have, or the head where there is nothing to store.
+    fn commit(&mut self, at: Timestamp, events: &[Event], effects: &[Effect], waited_for: bool) -> Option<Position> {
+        let head = self.journal.head();
+        if events.is_empty() {
+            if waited_for {
+                self.journal.flush();
+            }
+            return Some(head);
+        }
+        let bytes = match serde_json::to_vec(events) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.failed = Some(StoreError::Io { what: format!("events could not be written: {error}") });
+                return None;
+            }
+        };
+        // Waiting for company is worth it only while the keeper has enough to do.
+        let starved = effects.iter().any(|effect| matches!(effect, Effect::Start(_)))
+            && self.at_keeper.len() <= 2 * self.settings.workers as usize;
+        let busy_elsewhere = effects.is_empty() && !self.at_keeper.is_empty();
+        let urgency = if waited_for || starved || !(busy_elsewhere || self.at_keeper.len() > 2) {
+            Urgency::Now
+        } else {
+            Urgency::Soon
+        };
+        if self.unfinished() {
+            self.mark(true);
+        }
+        let wakes = self.wakes.clone();
+        let commit = NewCommit { at, term: 1, command: None, events: bytes };
+        let durable = Box::new(move |result| {
+            let _ = wakes.send(Wake::Durable(result));
+        });
+        match self.journal.append(head, commit, urgency, durable) {
+            Ok(position) => Some(position),
+            Err(error) => {
+                tracing::error!(workspace = %self.info.path, %error, "the journal refuses a commit");
+                self.failed = Some(match error {
+                    AppendError::Failed(error) => error,
+                    other => StoreError::Io { what: other.to_string() },
+                });
+                None
+            }
+        }
+    }
+
+    /// A file says whether anything is unfinished here, so that the next daemon need not read every journal to know.
+    /// It is there before the commit that needs it, and goes when the one is on disk after which nothing does.
+    fn mark(&mut self, busy: bool) {
+        if busy != self.marked {
+            self.hands.mark_unfinished(busy);
+            self.marked = busy;
+        }
+    }
+
+    fn unfinished(&self) -> bool {
+        !self.state.index.runs.is_empty() || self.state.runs.values().any(|run| run.bringing.is_some())
+    }
+
+    /// A position is on disk: what waited for it goes out.
+    fn released(&mut self, position: Position) {
+        self.durable = self.durable.max(position);
+        while self.pending.front().is_some_and(|pending| pending.position <= self.durable) {
+            if let Some(pending) = self.pending.pop_front() {
+                self.finish(pending);
+            }
+        }
+        if self.pending.is_empty() && self.marked && !self.unfinished() {
+            self.mark(false);
+        }
+    }
+
+    fn finish(&mut self, pending: Pending) {
+        self.subscribers.publish(&self.state, pending.position, pending.at, &pending.events);
+        self.carry_out(pending.effects);
+        if pending.events.iter().any(|event| matches!(event, Event::RunEnded { .. })) {
+            self.forget_old();
+        }
+        if !pending.acks.is_empty()
+            && let Line::Open(keeper) = &self.line
+        {
+            keeper.send(Order::Ack { ids: pending.acks, up_to: None });
+        }
+        pending.deliver.into_iter().for_each(|deliver| deliver());
+    }
+
+    /// A run is over, so an older one may be too many: looked at in a turn of its own, after everybody has their answer.
+    fn forget_old(&self) {
+        let answer: Answer = Box::new(|_| Box::new(|| ()));
+        let _ = self.wakes.send(Wake::Command(Box::new(Command::CollectGarbage), answer));
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Start(order) => self.start(order),
+                Effect::Stop { job } => {
+                    self.order(Order::Cancel { id: job.to_string(), grace_ms: reconcile::GRACE_MS });
+                }
+                Effect::Limit { run, jobs } => self.order(Order::Limit { group: run.0, slots: jobs }),
+                other => self.hands.carry_out(other, &self.state, &self.wakes),
+            }
+        }
+    }
+
+    fn start(&mut self, order: JobOrder) {
+        if self.hands.define_env(order.run) {
+            let vars = self.state.run(order.run).map(|run| self.hands.env(run)).unwrap_or_default();
+            self.order(Order::Env { id: order.run.0, vars });
+        }
+        let job = self.hands.job(&order);
+        self.at_keeper.insert(order.id, order);
+        self.order(Order::Start(job));
+    }
+
+    /// Sends an order, or keeps it until there is a keeper.
+    fn order(&mut self, order: Order) {
+        match &mut self.line {
+            Line::Open(keeper) => keeper.send(order),
+            Line::Connecting(_, waiting) => waiting.push(order),
+            Line::None => {
+                self.line = Line::Connecting(None, vec![order]);
+                self.connect();
+            }
+        }
+    }
+
+    fn connect(&mut self) {
+        self.lines += 1;
+        self.hands.forget_envs();
+        let (line, wakes) = (self.lines, self.wakes.clone());
+        let (dir, exe) = (self.keeper_dir.clone(), self.exe.clone());
+        tokio::spawn(async move {
+            match Keeper::connect_or_start(&dir, &exe).await {
+                Ok((keeper, mut notices)) => {
+                    let _ = wakes.send(Wake::Connected(line, Ok(keeper)));
+                    while let Some(notice) = notices.recv().await {
+                        if wakes.send(Wake::Keeper(line, notice)).is_err() {
+                            break;
+                        }
+                    }
+                }
+                Err(error) => {
+                    let _ = wakes.send(Wake::Connected(line, Err(error.to_string())));
+                }
+            }
+        });
+    }
+
+    fn connected(&mut self, result: Result<Keeper, String>) {
+        match (result, &mut self.line) {
+            (Ok(keeper), Line::Connecting(there, _)) => *there = Some(keeper),
+            (Ok(_), _) => {}
+            (Err(error), _) => {
+                tracing::error!(workspace = %self.info.path, %error, "no keeper");
+                self.line = Line::None;
+                for (job, _) in self.at_keeper.drain() {
+                    let _ = self.wakes.send(Wake::Report(reconcile::not_started(job, &error)));
+                }
+            }
+        }
+    }
+
+    fn notice(
+        &mut self,
+        at: Timestamp,
+        notice: Notice,
+        events: &mut Vec<Event>,
+        effects: &mut Vec<Effect>,
+        acks: &mut Vec<String>,
+    ) {
+        match notice {
+            Notice::Welcome { running, queued, ended, .. } => {
+                self.greeted(at, reconcile::known(&running, &queued, &ended), events, effects);
+                for job in running {
+                    if let Ok(id) = job.id.parse() {
+                        let at_ms = Timestamp(job.started_at_ms);
+                        self.report(at, Report::JobStarted { job: id, at: at_ms }, events, effects);
+                    }
+                }
+                for ended in ended {
+                    self.ended(at, ended, events, effects, acks);
+                }
+            }
+            Notice::Started(job) => {
+                if let Ok(id) = job.id.parse() {
+                    self.report(at, Report::JobStarted { job: id, at: Timestamp(job.started_at_ms) }, events, effects);
+                }
+            }
+            Notice::Output { .. } => {}
+            Notice::Ended(ended) => self.ended(at, ended, events, effects, acks),
+            Notice::Refused { id, why } => {
+                tracing::error!(job = id, why, "the keeper refuses an order");
+                if let Ok(job) = id.parse() {
+                    self.at_keeper.remove(&job);
+                    self.report(at, reconcile::not_started(job, &why), events, effects);
+                }
+            }
+            Notice::Gone => {
+                self.line = Line::None;
+                if !self.at_keeper.is_empty() {
+                    // The next one reads its log and says what became of its jobs.
+                    self.line = Line::Connecting(None, Vec::new());
+                    self.connect();
+                }
+            }
+        }
+    }
+
+    fn ended(
+        &mut self,
+        at: Timestamp,
+        ended: keeper::Ended,
+        events: &mut Vec<Event>,
+        effects: &mut Vec<Effect>,
+        acks: &mut Vec<String>,
+    ) {
+        acks.push(ended.id.clone());
+        let Ok(job) = ended.id.parse::<JobId>() else { return };
+        let order = self.at_keeper.remove(&job);
+        if ended.end == keeper::End::Lost && !matches!(job, JobId::Attempt(_) | JobId::Compensate(_)) {
+            // A check may run twice; only what changes something may not.
+            effects.extend(order.map(Effect::Start));
+            return;
+        }
+        let result = self.hands.result(job, ended);
+        self.report(at, Report::JobEnded { job, result }, events, effects);
+    }
+
+    /// A keeper has said what it knows: orders that waited go out, and so does every job it has never heard of.
+    fn greeted(&mut self, at: Timestamp, known: HashSet<JobId>, events: &mut Vec<Event>, effects: &mut Vec<Effect>) {
+        let waiting = match std::mem::replace(&mut self.line, Line::None) {
+            Line::Connecting(Some(keeper), waiting) => {
+                self.line = Line::Open(keeper);
+                waiting
+            }
+            other => {
+                self.line = other;
+                return;
+            }
+        };
+        // Starts are ordered anew below, with the environments that this keeper does not know yet.
+        for order in waiting.into_iter().filter(|order| !matches!(order, Order::Start(_) | Order::Env { .. })) {
+            self.order(order);
+        }
+        self.hands.forget_envs();
+        let unknown: Vec<JobOrder> =
+            self.at_keeper.values().filter(|order| !known.contains(&order.id)).cloned().collect();
+        let limits = effect::due(&self.state, &self.settings).into_iter();
+        self.carry_out(limits.filter(|effect| matches!(effect, Effect::Limit { .. })).collect());
+        for order in unknown {
+            // After a power loss the keeper's log may have lost its end: what was handed out then may have run.
+            if self.hands.other_boot && matches!(order.id, JobId::Attempt(_) | JobId::Compensate(_)) {
+                self.at_keeper.remove(&order.id);
+                self.report(at, reconcile::lost(order.id, at), events, effects);
+            } else {
+                self.start(order);
+            }
+        }
+        self.hands.other_boot = false;
+    }
+
+    /// How long to sleep when nothing wakes us.
+    fn wait(&self) -> Option<Duration> {
+        let deadline = self.state.next_deadline().map(|due| Duration::from_millis(due.0.saturating_sub(now().0)));
+        let fold = (self.journal.head().0 - self.fold_at.0 >= FOLD_AFTER).then_some(QUIET);
+        let idle_line = matches!(self.line, Line::Open(_)) && self.at_keeper.is_empty() && self.pending.is_empty();
+        let line = idle_line.then_some(KEEPER_IDLE);
+        [deadline, fold, line].into_iter().flatten().min()
+    }
+
+    /// Nothing woke us for a while.
+    fn rest(&mut self) {
+        if self.journal.head().0 - self.fold_at.0 >= FOLD_AFTER && self.pending.is_empty() {
+            self.save_fold();
+            give_back();
+        } else if matches!(self.line, Line::Open(_)) && self.at_keeper.is_empty() && self.pending.is_empty() {
+            self.line = Line::None;
+            self.lines += 1;
+        }
+    }
+
+    fn save_fold(&mut self) {
+        let head = self.journal.head();
+        if head == self.fold_at {
+            return;
+        }
+        if let Some(bytes) = fold_bytes(&self.state) {
+            self.journal.save_fold(head, bytes);
+        }
+        self.fold_at = head;
+    }
+}
+
+/// The version of the fold's form: another one is not read, and the journal is folded again.
+const FOLD_VERSION: u32 = 1;
+
+fn fold_bytes(state: &State) -> Option<Vec<u8>> {
+    serde_json::to_vec(&(FOLD_VERSION, env!("CARGO_PKG_VERSION"), state)).ok()
+}
+
+fn fold_of(bytes: &[u8]) -> Option<State> {
+    let (version, program, state): (u32, &str, State) = serde_json::from_slice(bytes).ok()?;
+    (version == FOLD_VERSION && program == env!("CARGO_PKG_VERSION")).then_some(state)
+}
+
+/// Gives the system back what a burst of work needed and rest does not.
+fn give_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: malloc_trim only looks at the allocator's own free lists, under its own locks.
+    unsafe {
+        libc::malloc_trim(0)
+    };
+}
+
+async fn sleep_for(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => std::future::pending().await,
+    }
+}

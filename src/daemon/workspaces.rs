@@ -1,0 +1,322 @@
+//! Everything that connections share: the workspaces that are open, who is connected, and when to end.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use dashmap::DashMap;
+use tokio::{
+    net::UnixStream,
+    sync::{Mutex, Notify, mpsc, oneshot},
+};
+
+use super::{
+    convert::{View, WorkspaceInfo},
+    effects::{Bounds, Hands},
+    lanes::{FolderLimits, Found, Git, LaneError, discover},
+    main_loop::{Deliver, Opening, Wake, Workspace},
+    own_program,
+    steps::Steps,
+};
+use crate::{
+    api::{ApiError, Code},
+    config::{Config, Places},
+    core::Settings,
+    store::{StoreError, local},
+    time::{Timestamp, now},
+};
+
+/// The address of an open workspace.
+#[derive(Clone)]
+pub struct Handle {
+    /// Its folder of ours.
+    pub dir: PathBuf,
+    /// Its repository.
+    pub repo: super::lanes::Repo,
+    /// Its loop.
+    pub wakes: mpsc::UnboundedSender<Wake>,
+}
+
+/// What connections share.
+pub struct Shared {
+    /// Where things live.
+    pub places: Places,
+    /// The configuration.
+    pub config: Config,
+    /// What the core is told.
+    pub settings: Arc<Settings>,
+    /// When the daemon began.
+    pub since: Timestamp,
+    /// Where TCP connections are taken, if anywhere.
+    pub listening: OnceLock<SocketAddr>,
+    exe: PathBuf,
+    /// By workspace id. Only the loops know the truth; this is how they are reached.
+    open: DashMap<String, Handle>,
+    /// One workspace is opened at a time: two openings of one would fight over its journal.
+    opening: Mutex<()>,
+    connections: AtomicU64,
+    changed: Notify,
+    stop: AtomicBool,
+    stopped: Notify,
+}
+
+/// Somebody is connected.
+pub struct Presence(Arc<Shared>);
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+        self.0.changed.notify_waiters();
+    }
+}
+
+impl Shared {
+    /// Before anybody is connected.
+    pub fn new(places: Places, config: Config) -> Result<Shared, ApiError> {
+        let exe = own_program()
+            .map_err(|error| ApiError::new(Code::Unavailable, error.to_string(), "reinstall the program"))?;
+        let settings = Arc::new(config.settings());
+        Ok(Shared {
+            places,
+            config,
+            settings,
+            since: now(),
+            listening: OnceLock::new(),
+            exe,
+            open: DashMap::new(),
+            opening: Mutex::new(()),
+            connections: AtomicU64::new(0),
+            changed: Notify::new(),
+            stop: AtomicBool::new(false),
+            stopped: Notify::new(),
+        })
+    }
+
+    /// How many are connected.
+    pub fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// The workspaces that are open.
+    pub fn workspaces(&self) -> Vec<Handle> {
+        self.open.iter().map(|entry| entry.value().clone()).collect()
+    }
+
+    /// Serves one connection.
+    pub fn connected(self: Arc<Self>, stream: UnixStream) {
+        let presence = self.present();
+        tokio::spawn(async move {
+            super::connection::serve(self, stream).await;
+            drop(presence);
+        });
+    }
+
+    /// Counts one connection for as long as the result is kept.
+    pub fn present(self: &Arc<Self>) -> Presence {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        self.changed.notify_waiters();
+        Presence(self.clone())
+    }
+
+    /// Tells everybody to end.
+    pub fn end(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.stopped.notify_waiters();
+        self.stopped.notify_one();
+    }
+
+    /// Whether somebody has told us to end: nothing is opened any more.
+    pub fn ending(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Waits until somebody tells us to end.
+    pub async fn stopping(&self) {
+        let told = self.stopped.notified();
+        if !self.stop.load(Ordering::Relaxed) {
+            told.await;
+        }
+    }
+
+    /// Waits until nobody has been connected for so long.
+    pub async fn idle_for(&self, idle: Duration) {
+        loop {
+            let changed = self.changed.notified();
+            if self.connections() > 0 {
+                changed.await;
+                continue;
+            }
+            tokio::select! {
+                () = changed => {}
+                () = tokio::time::sleep(idle) => return,
+            }
+        }
+    }
+
+    /// Something is unfinished: the time without connections counts from here again.
+    pub fn look_again(&self) {
+        self.changed.notify_waiters();
+    }
+
+    /// Whether any workspace has something unfinished.
+    pub async fn busy(&self) -> bool {
+        for handle in self.workspaces() {
+            if ask(&handle, |view| view.state.busy()).await.unwrap_or(false) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The workspace that a folder lies in, opened if need be.
+    pub async fn workspace(
+        self: &Arc<Self>,
+        folder: &Path,
+        path_var: Option<String>,
+    ) -> Result<(Handle, PathBuf), ApiError> {
+        let (shared, start) = (self.clone(), folder.to_owned());
+        let found = tokio::task::spawn_blocking(move || shared.discover(&start, path_var.as_deref())).await;
+        let found = found.map_err(|error| ApiError::new(Code::Internal, error.to_string(), ""))?.map_err(lane_error)?;
+        let checkout = found.checkout.clone();
+        Ok((self.open(found).await?, checkout))
+    }
+
+    fn discover(&self, start: &Path, path_var: Option<&str>) -> Result<Found, LaneError> {
+        let path_var = path_var.map(std::ffi::OsString::from).or_else(|| std::env::var_os("PATH"));
+        let git = Git::find(path_var.as_deref())?;
+        let limits = FolderLimits {
+            files_max: self.config.lanes.max_folder_files,
+            bytes_max: self.config.lanes.max_folder_mb << 20,
+            override_flag: "raise lanes.max_folder_files or lanes.max_folder_mb in config.toml",
+            home: std::env::var_os("HOME").map(PathBuf::from),
+            ..FolderLimits::default()
+        };
+        discover(&git, start, &self.places.state, &limits)
+    }
+
+    async fn open(self: &Arc<Self>, found: Found) -> Result<Handle, ApiError> {
+        let _one = self.opening.lock().await;
+        if let Some(handle) = self.open.get(&found.id).filter(|handle| !handle.wakes.is_closed()) {
+            return Ok(handle.clone());
+        }
+        let dir = self.places.workspace(&found.id);
+        let info = WorkspaceInfo {
+            path: found.checkout.display().to_string(),
+            id: found.id.clone(),
+            name: found.name.clone(),
+            vcs: if found.repo.is_shadow() { "shadow" } else { "git" }.to_owned(),
+            trusted: false,
+        };
+        let (wakes, woken) = mpsc::unbounded_channel();
+        let handle = Handle { dir: dir.clone(), repo: found.repo.clone(), wakes: wakes.clone() };
+        let (shared, repo) = (self.clone(), found.repo);
+        let checkout = found.checkout.clone();
+        let opened = tokio::task::spawn_blocking(move || {
+            let journal = local::open(&dir).map_err(|error| store_error(&error))?;
+            // The next daemon finds unfinished work by these.
+            let _ = std::fs::write(dir.join("checkout"), checkout.as_os_str().as_encoded_bytes());
+            let unavailable = |error: std::io::Error| {
+                ApiError::new(Code::Unavailable, error.to_string(), "look at `orchestrator doctor`")
+            };
+            let steps = Steps::take(&dir).map_err(unavailable)?;
+            let _ = repo.sweep();
+            let file_bytes_max = shared.config.lanes.max_file_mb << 20;
+            let bounds = Bounds {
+                lanes_max: shared.config.lanes.max,
+                min_free_bytes: (shared.config.state.min_free_gb.max(0.0) * f64::from(1 << 30)) as u64,
+            };
+            let hands = Hands::new(repo, dir.clone(), shared.exe.clone(), file_bytes_max, bounds, steps)
+                .map_err(unavailable)?;
+            let opening = Opening {
+                info,
+                settings: shared.settings.clone(),
+                hands,
+                keeper_dir: dir.join("keeper"),
+                exe: shared.exe.clone(),
+                wakes,
+            };
+            Workspace::open(Box::new(journal), opening).map_err(|error| store_error(&error))
+        });
+        let workspace = opened.await.map_err(|error| ApiError::new(Code::Internal, error.to_string(), ""))??;
+        let id = found.id.clone();
+        self.open.insert(found.id, handle.clone());
+        let shared = self.clone();
+        tokio::spawn(async move {
+            if let Some(error) = workspace.run(woken).await {
+                tracing::error!(%error, workspace = id, "a workspace was closed; its journal is read again when it is asked for");
+                // What it was doing goes on under its keeper; take it up again at once.
+                shared.open.remove(&id);
+                shared.reopen(&id).await;
+            }
+        });
+        Ok(handle)
+    }
+
+    /// Takes up the workspaces that a daemon before us left with something unfinished.
+    pub async fn open_unfinished(self: &Arc<Self>) {
+        let Ok(entries) = std::fs::read_dir(self.places.state.join("workspaces")) else { return };
+        for entry in entries.flatten() {
+            // Set while something is unfinished: a workspace at rest costs nothing to leave alone.
+            if entry.path().join("unfinished").exists() {
+                self.reopen(&entry.file_name().to_string_lossy()).await;
+            }
+        }
+    }
+
+    /// Boxed and not `async`: opening a workspace leads here again.
+    fn reopen(self: &Arc<Self>, id: &str) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        use std::os::unix::ffi::OsStringExt;
+        let (shared, checkout) = (self.clone(), self.places.workspace(id).join("checkout"));
+        Box::pin(async move {
+            let Ok(bytes) = std::fs::read(checkout) else { return };
+            let checkout = PathBuf::from(std::ffi::OsString::from_vec(bytes));
+            if let Err(error) = shared.workspace(&checkout, None).await {
+                tracing::error!(%error, checkout = %checkout.display(), "a workspace cannot be taken up again");
+            }
+        })
+    }
+
+    /// Closes every workspace in good order.
+    pub async fn close_all(&self) {
+        for handle in self.workspaces() {
+            let (done, closed) = oneshot::channel::<()>();
+            let close: Deliver = Box::new(move || {
+                let _ = done.send(());
+            });
+            if handle.wakes.send(Wake::Close(close)).is_ok() {
+                // A disk that hangs must not keep us for ever: the journal needs no good-bye.
+                let _ = tokio::time::timeout(Duration::from_secs(10), closed).await;
+            }
+        }
+    }
+}
+
+/// Asks a workspace something about its state; `None` where it is closed.
+pub async fn ask<T: Send + 'static>(handle: &Handle, read: impl FnOnce(&View) -> T + Send + 'static) -> Option<T> {
+    let (to, answer) = oneshot::channel();
+    let read: super::main_loop::Read = Box::new(move |view| {
+        let value = read(view);
+        Box::new(move || drop(to.send(value)))
+    });
+    handle.wakes.send(Wake::Read(read)).ok()?;
+    answer.await.ok()
+}
+
+fn lane_error(error: LaneError) -> ApiError {
+    let code = match error {
+        LaneError::FolderRefused { .. } | LaneError::Bare { .. } | LaneError::Broken { .. } => Code::Invalid,
+        _ => Code::Unavailable,
+    };
+    ApiError::new(code, error.to_string(), "")
+}
+
+fn store_error(error: &StoreError) -> ApiError {
+    ApiError::new(Code::Unavailable, error.to_string(), "`orchestrator journal export` still reads what is whole")
+}

@@ -1,0 +1,32 @@
+//! Scenarios: a script in, the core's events and effects out, through one [`check`] function.
+//!
+//! A line of a script is one input, or a word to the harness; [`script`] documents the language, [`show`] how events
+//! and effects are printed. After every line the journal is read back and compared with the live state.
+
+mod decisions;
+mod endings;
+mod failures;
+mod landing;
+mod lanes;
+mod outside;
+pub mod script;
+mod show;
+mod submitting;
+
+use expect_test::Expect;
+
+/// Every topic, for the transition coverage.
+pub const TOPICS: &[fn()] = &[
+    lanes::topic,
+    landing::topic,
+    failures::topic,
+    outside::topic,
+    decisions::topic,
+    endings::topic,
+    submitting::topic,
+];
+
+/// Runs a script with the usual settings and compares what it printed.
+fn check(text: &str, expected: Expect) {
+    expected.assert_eq(&script::run(text));
+}

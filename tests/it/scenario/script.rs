@@ -1,0 +1,523 @@
+//! The language of the scripts.
+//!
+//! ```text
+//! submit [key=K] [prio=high] [mode=plan] [ask=minimal|collaborative] [jobs=2] [trust] [approve=always] [text=W] | TASKS
+//!        TASKS: name [read|ext|ask|agent|flow] [needs=a,b] [verify=unit,lint] [writes=src/**] [res=db] [prio=high] [est=60]
+//!               [retry=1] [comp] [probe] [idem] [derived] [env=production]; …    and before them  [stop] [final=check] [max=2];
+//! task [run=R-1] [deps=T-1,T-2] [key=K] | ONE TASK
+//! set workers=2 lanes=1 playbooks=builtin
+//! surveyed R-1 [test=unit] [tree=t0]   survey-failed R-1 WHY   answer D-1 CHOICE   cancel R-1|T-1   retry R-1 [T-1]
+//! prepared T-1.1   shared R-1   base R-1   final R-1      each with [failed WHY]
+//! started JOB   ended JOB END [names=a,b] [says=WORDS]    END: exit:0 exit:1 signal:9 timeout silent cancelled lost not_started
+//! harvested T-1.1 [same]   merged T-1.1 [other|empty]   conflict T-1.1   advanced T-1.1   refused T-1.1   broken T-1.1 WHY
+//! published R-1 [failed]   applied R-1 N   apply-refused R-1   undone R-1 N   undo-refused R-1
+//! apply R-1 [T-1…]   undo R-1   trust HASH|-   save [R-1]   restore C-1   tick +2s|-5s|+8d|+100ms
+//! auto [hold=JOB,…]   answers every effect that waits with success, in order, but those held; the held stay waiting
+//! crash               prints what a restarted daemon sends
+//! quiet LINE          as LINE, without printing anything
+//! ```
+//!
+//! A `submit` is answered by `surveyed` at once, unless it says `later`. Changes are named by their attempt: attempt
+//! `T-1.1` harvests commit `c1.1`, and merged with others becomes `m1.1`.
+
+use std::{path::PathBuf, sync::Arc};
+
+use orchestrator::{
+    core::{
+        Command, Effect, Input, Rejection, Report, Settings,
+        decide::decision::By,
+        facts::{Facts, FoundCommand, Role},
+        job::{End, JobId, JobResult},
+        plan::{
+            playbook,
+            spec::{self, Argv, Compensate, OnFailure, Plan, Priority, Retry, TaskSpec, Work},
+        },
+        run::{Apply, ApprovePlan, Base, Interaction, Mode, Request},
+        task::DiffStat,
+    },
+    ids::{AttemptId, RunId, TaskId},
+    time::Timestamp,
+};
+
+use super::show;
+use crate::sim::driven::Driven;
+
+struct Script {
+    core: Driven,
+    now: Timestamp,
+    waiting: Vec<Effect>,
+    out: String,
+    quiet: bool,
+    test: Option<String>,
+}
+
+/// Runs a script; what it prints.
+pub fn run(text: &str) -> String {
+    let mut script = Script {
+        core: Driven::new(7, Settings { jitter: 0.0, ..Settings::default() }),
+        now: Timestamp(1_800_000_000_000),
+        waiting: Vec::new(),
+        out: String::new(),
+        quiet: false,
+        test: None,
+    };
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (quiet, line) = line.strip_prefix("quiet ").map_or((false, line), |line| (true, line));
+        script.quiet = quiet;
+        script.print(&format!("> {line}\n"));
+        script.line(line);
+        script.core.check();
+    }
+    script.out
+}
+
+/// The words of a line: plain ones in order, `key=value` ones by key.
+struct Words<'a> {
+    plain: Vec<&'a str>,
+    line: &'a str,
+}
+
+impl<'a> Words<'a> {
+    fn of(line: &'a str) -> Words<'a> {
+        Words { plain: line.split_whitespace().filter(|word| !word.contains('=')).collect(), line }
+    }
+
+    fn key(&self, key: &str) -> Option<&'a str> {
+        self.line.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+    }
+
+    fn list(&self, key: &str) -> Vec<String> {
+        self.key(key).map(|list| list.split(',').map(str::to_owned).collect()).unwrap_or_default()
+    }
+
+    fn has(&self, word: &str) -> bool {
+        self.plain.contains(&word)
+    }
+
+    fn at<T: std::str::FromStr>(&self, index: usize) -> T {
+        let word = self.plain.get(index).unwrap_or_else(|| panic!("{:?} lacks word {index}", self.line));
+        word.parse().unwrap_or_else(|_| panic!("{word:?} in {:?} is not what is wanted there", self.line))
+    }
+
+    fn rest(&self, index: usize) -> String {
+        self.plain.get(index..).unwrap_or_default().join(" ")
+    }
+}
+
+impl Script {
+    fn print(&mut self, text: &str) {
+        if !self.quiet {
+            self.out.push_str(text);
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        match self.core.step(self.now, input) {
+            Ok(step) => {
+                for event in &step.events {
+                    let text = show::event(&self.core.state, event);
+                    self.print(&format!("{text}\n"));
+                }
+                for effect in step.effects {
+                    self.print(&format!("    {}\n", show::effect(&effect)));
+                    self.waiting.push(effect);
+                }
+                match step.reply {
+                    orchestrator::core::Reply::None => {}
+                    reply => self.print(&format!("  = {reply:?}\n")),
+                }
+            }
+            Err(Rejection::Invalid(what, hint)) => self.print(&format!("  ! {what} | {hint}\n")),
+            Err(rejection @ Rejection::AlreadyDecided { .. }) => {
+                let text = rejection.to_string().replace(&self.now.to_string(), "now");
+                self.print(&format!("  ! {text}\n"));
+            }
+            Err(rejection) => self.print(&format!("  ! {rejection}\n")),
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        self.input(Input::Command(command));
+    }
+
+    fn report(&mut self, report: Report) {
+        self.input(Input::Report(report));
+    }
+
+    fn line(&mut self, line: &str) {
+        let words = Words::of(line);
+        match words.plain[0] {
+            "set" => self.set(&words),
+            "submit" => self.submit(line),
+            "task" => self.task(line),
+            "auto" => self.auto(&words.list("hold")),
+            "crash" => {
+                self.waiting = orchestrator::core::effect::due(&self.core.state, &self.core.settings);
+                let due: Vec<String> = self.waiting.iter().map(show::effect).collect();
+                due.iter().for_each(|effect| self.print(&format!("    {effect}\n")));
+                // What a restarted daemon has is what it read.
+                let mut read_back = self.core.read_back.clone();
+                if self.core.journal.len().is_multiple_of(2) {
+                    read_back.reindex();
+                }
+                self.core.state = read_back;
+                self.input(Input::Tick);
+            }
+            "tick" => {
+                let word: String = words.at(1);
+                let (sign, number) = word.split_at(1);
+                let (number, unit_ms) = match number.strip_suffix("ms") {
+                    Some(number) => (number, 1),
+                    None if number.ends_with('d') => (&number[..number.len() - 1], 86_400_000),
+                    None => (&number[..number.len() - 1], 1000),
+                };
+                let delta_ms = number.parse::<u64>().expect("a number") * unit_ms;
+                self.now = if sign == "-" { Timestamp(self.now.0 - delta_ms) } else { self.now.plus_ms(delta_ms) };
+                self.input(Input::Tick);
+            }
+            "answer" => {
+                let by = By { kind: "person".into(), surface: "cli".into(), name: None };
+                self.command(Command::Answer { decision: words.at(1), choice: words.at(2), text: None, by });
+            }
+            "cancel" if words.plain[1].starts_with('R') => self.command(Command::CancelRun(words.at(1))),
+            "cancel" => self.command(Command::CancelTask(words.at(1))),
+            "retry" => {
+                let task = words.plain.get(2).map(|_| words.at(2));
+                self.command(Command::Retry { run: words.at(1), task });
+            }
+            "apply" => {
+                let tasks = words.plain[2..].iter().map(|word| word.parse().expect("a task")).collect();
+                self.command(Command::Apply { run: words.at(1), tasks });
+            }
+            "undo" => self.command(Command::Undo(words.at(1))),
+            "trust" => {
+                let hash: String = words.at(1);
+                self.command(Command::Trust { hash: Some(hash).filter(|hash| hash != "-") });
+            }
+            "save" => {
+                let run = words.plain.get(1).map(|_| words.at(1));
+                let position = self.core.journal.len() as u64;
+                self.command(Command::SaveCheckpoint { run, label: String::new(), position });
+            }
+            "restore" => self.command(Command::RestoreCheckpoint(words.at(1))),
+            "ended" => {
+                let result = self.result(&words);
+                self.report(Report::JobEnded { job: words.at(1), result });
+            }
+            _ => {
+                let report = self.git(&words);
+                self.report(report);
+            }
+        }
+    }
+
+    /// Reports other than a job's end.
+    fn git(&self, words: &Words) -> Report {
+        let failed = words.has("failed").then(|| words.rest(3));
+        let attempt = || words.at::<AttemptId>(1);
+        let run = || words.at::<RunId>(1);
+        match words.plain[0] {
+            "surveyed" => self.surveyed(run(), words),
+            "survey-failed" => Report::SurveyFailed { run: run(), why: words.rest(2) },
+            "prepared" => match failed {
+                Some(why) => Report::LaneFailed { attempt: attempt(), why },
+                None => Report::LanePrepared { attempt: attempt() },
+            },
+            "shared" => Report::SharedPrepared { run: run(), failed },
+            "base" => Report::BasePrepared { run: run(), failed },
+            "final" => Report::FinalPrepared { run: run(), failed },
+            "started" => Report::JobStarted { job: words.at(1), at: self.now },
+            "harvested" => self.harvested(attempt(), words.has("same")),
+            "merged" => {
+                let how = if words.has("other") { "other" } else { words.plain.get(2).copied().unwrap_or("") };
+                self.merged(attempt(), how)
+            }
+            "conflict" => Report::MergeConflict { attempt: attempt(), paths: vec!["f".into()] },
+            "advanced" => Report::Advanced { attempt: attempt() },
+            "refused" => Report::AdvanceRefused { attempt: attempt(), why: "the ref is at x".into() },
+            "broken" => Report::StepFailed { attempt: attempt(), why: words.rest(2) },
+            "published" => {
+                let branch = Some(format!("orchestrator/{}", run())).filter(|_| failed.is_none());
+                Report::Published { run: run(), branch, failed }
+            }
+            "applied" => Report::Applied { run: run(), apply: self.applied(words.at(2)) },
+            "apply-refused" => Report::ApplyRefused { run: run(), why: "conflict".into(), paths: vec!["f".into()] },
+            "undone" => Report::Undone { run: run(), number: words.at(2), paths: vec!["f".into()] },
+            "undo-refused" => Report::UndoRefused { run: run(), why: "edited since".into(), paths: vec!["f".into()] },
+            other => panic!("{other:?} is no word of the language"),
+        }
+    }
+
+    fn surveyed(&self, run: RunId, words: &Words) -> Report {
+        let mut facts = Facts { vcs: "git".into(), manifests_hash: "h".into(), ..Facts::default() };
+        if let Some(test) = words.key("test").or(self.test.as_deref()) {
+            facts.programs.insert(test.to_owned(), true);
+            facts.commands.push(FoundCommand {
+                role: Role::Test,
+                argv: vec![test.to_owned()],
+                origin: "Makefile".into(),
+                ecosystem: "make".into(),
+            });
+        }
+        let tree = words.key("tree").unwrap_or("t0").to_owned();
+        let base = Base { commit: "base".into(), tree, clean: true, skipped: Vec::new() };
+        Report::Surveyed { run, facts: Arc::new(facts), base, notes: Vec::new() }
+    }
+
+    fn result(&self, words: &Words) -> JobResult {
+        let word: String = words.at(2);
+        let end = match word.split_once(':') {
+            Some(("exit", code)) => End::Exit(code.parse().expect("a status")),
+            Some(("signal", signal)) => End::Signal(signal.parse().expect("a signal")),
+            _ => match word.as_str() {
+                "timeout" => End::Timeout,
+                "silent" => End::Silent,
+                "cancelled" => End::Cancelled,
+                "lost" => End::Lost,
+                "garbled" => End::Garbled("no answer".into()),
+                "not_started" => End::NotStarted("no such program".into()),
+                other => panic!("{other:?} is no end"),
+            },
+        };
+        let tail = words.key("says").unwrap_or("").replace('_', " ");
+        JobResult {
+            end,
+            started_at: self.now,
+            ended_at: self.now,
+            tail,
+            failures: words.list("names"),
+            output_bytes: 0,
+        }
+    }
+
+    fn harvested(&self, attempt: AttemptId, same: bool) -> Report {
+        let more = self.core.state.live(attempt).and_then(|(_, live)| live.more.clone());
+        let from = more.and_then(|more| more.from).unwrap_or_default();
+        let name = format!("{}.{}", attempt.task.0, attempt.generation);
+        let (commit, tree) = if same { (from, "t".into()) } else { (format!("c{name}"), format!("tree {name}")) };
+        Report::Harvested { attempt, commit, tree, diff: DiffStat { files: u32::from(!same), ..DiffStat::default() } }
+    }
+
+    fn merged(&self, attempt: AttemptId, how: &str) -> Report {
+        let task = self.core.state.task(attempt.task);
+        let run = task.and_then(|task| self.core.state.run(task.run));
+        let onto = run.and_then(|run| run.tip_commit()).unwrap_or_default().to_owned();
+        let name = format!("{}.{}", attempt.task.0, attempt.generation);
+        let tree = match how {
+            "other" => format!("merged tree {name}"),
+            "empty" => run.and_then(|run| run.tip_tree()).unwrap_or_default().to_owned(),
+            _ => format!("tree {name}"),
+        };
+        Report::Merged { attempt, commit: format!("m{name}"), tree, onto }
+    }
+
+    fn applied(&self, number: u32) -> Apply {
+        Apply {
+            number,
+            result: "r".into(),
+            tasks: Vec::new(),
+            before: "b".into(),
+            merged: "m".into(),
+            paths: vec!["f".into()],
+            at: self.now,
+            undone_at: None,
+        }
+    }
+
+    /// Answers what waits with success until nothing but the held is left.
+    fn auto(&mut self, hold: &[String]) {
+        let mut held = Vec::new();
+        while !self.waiting.is_empty() {
+            let effect = self.waiting.remove(0);
+            let name = match &effect {
+                Effect::Start(order) => order.id.to_string(),
+                Effect::PrepareLane { attempt, .. } => format!("prepare:{attempt}"),
+                Effect::Harvest { attempt, .. } => format!("harvest:{attempt}"),
+                Effect::Merge { attempt, .. } => format!("merge:{attempt}"),
+                Effect::Advance { attempt, .. } => format!("advance:{attempt}"),
+                Effect::PrepareShared { run, .. } => format!("shared:{run}"),
+                Effect::PrepareBase { run, .. } => format!("base:{run}"),
+                Effect::PrepareFinal { run, .. } => format!("final:{run}"),
+                Effect::Publish { run, .. } => format!("publish:{run}"),
+                _ => String::new(),
+            };
+            if hold.contains(&name) {
+                held.push(effect);
+                continue;
+            }
+            if let Some(report) = self.success(&effect) {
+                self.report(report);
+            }
+        }
+        self.waiting = held;
+    }
+
+    fn success(&self, effect: &Effect) -> Option<Report> {
+        let exit = |end: End| JobResult {
+            end,
+            started_at: self.now,
+            ended_at: self.now,
+            tail: String::new(),
+            failures: Vec::new(),
+            output_bytes: 0,
+        };
+        Some(match effect {
+            Effect::Survey { run } => self.surveyed(*run, &Words::of("surveyed")),
+            Effect::PrepareLane { attempt, .. } => Report::LanePrepared { attempt: *attempt },
+            Effect::PrepareShared { run, .. } => Report::SharedPrepared { run: *run, failed: None },
+            Effect::PrepareBase { run, .. } => Report::BasePrepared { run: *run, failed: None },
+            Effect::PrepareFinal { run, .. } => Report::FinalPrepared { run: *run, failed: None },
+            Effect::Start(order) => Report::JobEnded { job: order.id, result: exit(End::Exit(0)) },
+            Effect::Stop { job: JobId::Attempt(attempt) } if self.core.state.live(*attempt).is_none() => return None,
+            Effect::Stop { job } => Report::JobEnded { job: *job, result: exit(End::Cancelled) },
+            Effect::Harvest { attempt, .. } => {
+                let task = self.core.state.task(attempt.task);
+                self.harvested(*attempt, task.is_some_and(|task| task.spec.effect == spec::Effect::None))
+            }
+            Effect::Merge { attempt, .. } => self.merged(*attempt, ""),
+            Effect::Advance { attempt, .. } => Report::Advanced { attempt: *attempt },
+            Effect::Publish { run, commit } => {
+                let branch = commit.as_ref().map(|_| format!("orchestrator/{run}"));
+                Report::Published { run: *run, branch, failed: None }
+            }
+            Effect::Apply { run, number, .. } => Report::Applied { run: *run, apply: self.applied(*number) },
+            Effect::Undo { run, apply, .. } => {
+                Report::Undone { run: *run, number: apply.number, paths: apply.paths.clone() }
+            }
+            Effect::Limit { .. } | Effect::SetRef { .. } | Effect::Sweep => return None,
+        })
+    }
+
+    fn set(&mut self, words: &Words) {
+        let settings = &mut self.core.settings;
+        let number = |key: &str| words.key(key).map(|text| text.parse::<u32>().expect("a number"));
+        settings.workers = number("workers").unwrap_or(settings.workers);
+        settings.lanes_max = number("lanes").unwrap_or(settings.lanes_max);
+        settings.tasks_max = number("tasks").unwrap_or(settings.tasks_max);
+        settings.jitter = words.key("jitter").map_or(settings.jitter, |text| text.parse().expect("a share"));
+        self.test = words.key("test").map(str::to_owned).or(self.test.take());
+        if words.key("playbooks").is_some() {
+            settings.playbooks = playbook::builtin();
+        }
+    }
+
+    fn request(&self, words: &Words) -> Request {
+        Request {
+            description: words.key("text").unwrap_or("do it").replace('_', " "),
+            checkout: PathBuf::from("/w"),
+            priority: priority(words.key("prio")).unwrap_or_default(),
+            mode: if words.key("mode") == Some("plan") { Mode::Plan } else { Mode::Start },
+            interaction: match words.key("ask") {
+                Some("minimal") => Interaction::Minimal,
+                Some("collaborative") => Interaction::Collaborative,
+                _ => Interaction::Checkpoint,
+            },
+            approve_plan: match words.key("approve") {
+                Some("always") => ApprovePlan::Always,
+                Some("never") => ApprovePlan::Never,
+                _ => ApprovePlan::Auto,
+            },
+            jobs: words.key("jobs").map(|text| text.parse().expect("a number")),
+            key: words.key("key").map(str::to_owned),
+            trust: words.has("trust"),
+            environment: words.key("env").map(str::to_owned),
+            ..Request::default()
+        }
+    }
+
+    fn submit(&mut self, line: &str) {
+        let (head, tasks) = line.split_once('|').unwrap_or((line, ""));
+        let words = Words::of(head);
+        let mut request = self.request(&words);
+        if !tasks.trim().is_empty() {
+            request.plan = Some(Box::new(plan(tasks)));
+        }
+        let known = self.core.state.last.run;
+        self.command(Command::Submit(Box::new(request)));
+        let run = RunId(self.core.state.last.run);
+        if run.0 > known && !words.has("later") {
+            self.waiting.retain(|effect| *effect != Effect::Survey { run });
+            let report = self.surveyed(run, &words);
+            self.report(report);
+        }
+    }
+
+    fn task(&mut self, line: &str) {
+        let (head, text) = line.split_once('|').expect("a task");
+        let words = Words::of(head);
+        let spec = Box::new(plan(text).tasks.remove(0));
+        let dependencies = words.list("deps").iter().map(|id| id.parse::<TaskId>().expect("a task")).collect();
+        let run = words.key("run").map(|id| id.parse().expect("a run"));
+        let request = Box::new(Request { description: String::new(), ..self.request(&words) });
+        self.command(Command::SubmitTask { spec, dependencies, run, request });
+    }
+}
+
+fn priority(word: Option<&str>) -> Option<Priority> {
+    word.map(|word| match word {
+        "low" => Priority::Low,
+        "high" => Priority::High,
+        "urgent" => Priority::Urgent,
+        _ => Priority::Normal,
+    })
+}
+
+fn argvs(names: &[String]) -> Vec<Argv> {
+    names.iter().map(|name| vec![name.clone()]).collect()
+}
+
+/// A plan in its short form; see the top of this file.
+pub fn plan(text: &str) -> Plan {
+    let mut plan = Plan { title: "a plan".into(), ..Plan::default() };
+    let mut parts: Vec<&str> = text.split(';').map(str::trim).collect();
+    let head = Words::of(parts[0]);
+    if ["stop", "final", "max"].contains(&parts[0].split(['=', ' ']).next().unwrap_or("")) {
+        plan.on_failure = if head.has("stop") { OnFailure::Stop } else { OnFailure::Continue };
+        plan.verify = argvs(&head.list("final"));
+        plan.max_parallel = head.key("max").map(|text| text.parse().expect("a number"));
+        parts.remove(0);
+    }
+    let names: Vec<&str> = parts.iter().map(|part| part.split_whitespace().next().expect("a name")).collect();
+    for part in &parts {
+        let words = Words::of(part);
+        let name = words.plain[0];
+        let work = match () {
+            () if words.has("ask") => Work::Question {
+                question: format!("{name}?"),
+                options: vec!["Yes".into(), "No".into()],
+                criticality: 0.1,
+            },
+            () if words.has("flow") => Work::Playbook { name: name.to_owned(), params: Default::default() },
+            () if words.has("agent") => Work::Prompt(name.to_owned()),
+            () => Work::Command(vec![name.to_owned()]),
+        };
+        let mut spec = TaskSpec::new(name, work);
+        spec.effect = match () {
+            () if words.has("read") => spec::Effect::None,
+            () if words.has("ext") => spec::Effect::External,
+            () => spec::Effect::Workspace,
+        };
+        let position = |need: &String| names.iter().position(|name| name == need).map(|at| at as u32);
+        spec.needs = words.list("needs").iter().map(|need| position(need).expect("a task of the plan")).collect();
+        spec.verify = words.key("verify").map(|_| Arc::new(argvs(&words.list("verify"))));
+        if words.key("verify") == Some("-") {
+            spec.verify = Some(Arc::new(Vec::new()));
+        }
+        let extras = spec.extras_mut();
+        extras.writes = words.key("writes").map(|_| words.list("writes"));
+        extras.resources = words.list("res");
+        extras.priority = priority(words.key("prio"));
+        extras.estimate_s = words.key("est").map(|text| text.parse().expect("seconds"));
+        extras.environment = words.key("env").map(str::to_owned);
+        extras.idempotent = words.has("idem");
+        extras.derived = words.has("derived");
+        extras.retry =
+            words.key("retry").map(|text| Retry { max: text.parse().expect("a number"), ..Retry::default() });
+        if words.has("comp") || words.has("probe") {
+            let probe = words.has("probe").then(|| vec!["probe".into(), name.to_owned()]);
+            extras.compensate = Some(Compensate { command: vec!["undo".into(), name.to_owned()], probe });
+        }
+        plan.tasks.push(spec);
+    }
+    plan
+}

@@ -1,0 +1,127 @@
+//! How events and effects are printed: one line each, ids stable, times left out.
+
+use orchestrator::core::{Effect, Event, job::JobOrder, prove::CheckResult, run::Outcome, state::State, task::Failure};
+
+pub fn event(state: &State, event: &Event) -> String {
+    match event {
+        Event::RunAdded { run, .. } => format!("{run} added"),
+        Event::RunSurveyed { run, .. } => format!("{run} surveyed"),
+        Event::RunAnalyzed { run, .. } => format!("{run} analyzed"),
+        Event::RunPlanned { run, info, first, tasks, baseline } => {
+            let base: Vec<String> = baseline.iter().map(|argv| argv.join(" ")).collect();
+            format!("{run} planned by {}: {} tasks from {first}, base {base:?}", info.source, tasks.len())
+        }
+        Event::RunApproved { run } => format!("{run} approved"),
+        Event::RunMoved { run, to, trigger } => format!("{run} {trigger:?} -> {to}"),
+        Event::RunStopping { run } => format!("{run} stopping"),
+        Event::RunCancelAsked { run } => format!("{run} cancel asked"),
+        Event::RunPublished { run, branch } => format!("{run} published {}", branch.as_deref().unwrap_or("-")),
+        Event::RunEnded { run, outcome, why } => format!("{run} ended {}{}", word(*outcome), note(why)),
+        Event::RunReopened { run } => format!("{run} reopened"),
+        Event::RunsDropped { runs } => format!("{runs:?} dropped"),
+        Event::RunNoted { run, note } => format!("{run} noted: {note}"),
+        Event::TasksAdded { run, first, tasks } => format!("{run} +{} tasks from {first}", tasks.len()),
+        Event::AttemptClaimed { attempt, lane, from } => match (lane, from) {
+            (Some(lane), Some(from)) => format!("{attempt} claimed {lane} at {from}"),
+            _ => format!("{attempt} claimed shared"),
+        },
+        Event::AttemptPrepared { attempt } => format!("{attempt} prepared"),
+        Event::AttemptStarted { attempt, .. } => format!("{attempt} started"),
+        Event::AttemptRan { attempt, end, .. } => format!("{attempt} ran {end}"),
+        Event::AttemptHarvested { attempt, commit, .. } => format!("{attempt} harvested {commit}"),
+        Event::AttemptMoved { attempt, to } => format!("{attempt} -> {to:?}"),
+        Event::CheckEnded { attempt, merged, index, result } => {
+            format!("{attempt} {}{index} {}", if *merged { "m" } else { "v" }, checked(result))
+        }
+        Event::AttemptMerged { attempt, commit, onto, .. } => format!("{attempt} merged {commit} onto {onto}"),
+        Event::AttemptLanded { attempt, commit, .. } => format!("{attempt} landed {commit}"),
+        Event::AttemptOver { attempt, failure } => format!("{attempt} over{}", failed(failure.as_ref())),
+        Event::TaskSettled { task, how, why } => format!("{task} {}{}", how.word(), note(why)),
+        Event::TaskRetry { task, .. } => format!("{task} retry"),
+        Event::TaskReopened { task } => format!("{task} due again"),
+        Event::TaskApproved { task } => format!("{task} allowed"),
+        Event::TaskChosen { task, choice } => format!("{task} chosen {choice}"),
+        Event::TaskCancelAsked { task } => format!("{task} cancel asked"),
+        Event::DecisionOpened { decision } => {
+            let options: Vec<&str> = decision.options.iter().map(|option| option.id.as_str()).collect();
+            let task = decision.task.map_or(String::new(), |task| format!(" {task}"));
+            format!("{} opened {}{task} [{}]", decision.id, decision.kind.word(), options.join(" "))
+        }
+        Event::DecisionAnswered { decision, answer } => format!("{decision} answered {}", answer.choice),
+        Event::DecisionWithdrawn { decision, why } => format!("{decision} withdrawn{}", note(why)),
+        Event::SharedPreparing { run, lane } => format!("{run} shared lane {lane}"),
+        Event::SharedReady { run } => format!("{run} shared ready"),
+        Event::SharedFreed { run } => format!("{run} shared freed"),
+        Event::BasePreparing { run, lane } => format!("{run} base lane {lane}"),
+        Event::BaseChecking { run, index } => format!("{run} base check {index}"),
+        Event::BaseChecked { run, index, result } => format!("{run} base {index} {}", checked(result)),
+        Event::BaseDropped { run } => format!("{run} base dropped"),
+        Event::BaseFreed { run } => format!("{run} base freed"),
+        Event::FinalPreparing { run, lane } => format!("{run} final lane {lane}"),
+        Event::FinalChecking { run, index } => format!("{run} final check {index}"),
+        Event::FinalChecked { run, index, result } => format!("{run} final {index} {}", checked(result)),
+        Event::FinalFreed { run } => format!("{run} final freed"),
+        Event::ApplyBegun { run, tasks, number } => format!("{run} apply {number} begun {tasks:?}"),
+        Event::Applied { run, apply } => format!("{run} apply {} done", apply.number),
+        Event::ApplyRefused { run, why, .. } => format!("{run} apply refused{}", note(why)),
+        Event::UndoBegun { run, number } => format!("{run} undo {number} begun"),
+        Event::Undone { run, number, .. } => format!("{run} undo {number} done"),
+        Event::UndoRefused { run, why, .. } => format!("{run} undo refused{}", note(why)),
+        Event::Trusted { hash } => format!("trusted {}", hash.as_deref().unwrap_or("-")),
+        Event::CheckpointSaved { checkpoint } => {
+            let runs: Vec<String> = checkpoint.runs.iter().map(|(run, landed, _)| format!("{run}:{landed}")).collect();
+            format!("{} saved [{}]", checkpoint.id, runs.join(" "))
+        }
+        Event::CheckpointRestored { checkpoint, run, landed, tasks, .. } => {
+            let tasks: Vec<String> = tasks.iter().map(ToString::to_string).collect();
+            let _ = state;
+            format!("{run} back to {checkpoint}: {landed} landed, again [{}]", tasks.join(" "))
+        }
+    }
+}
+
+pub fn effect(effect: &Effect) -> String {
+    match effect {
+        Effect::Survey { run } => format!("survey {run}"),
+        Effect::PrepareLane { attempt, lane, commit, .. } => format!("prepare {lane} for {attempt} at {commit}"),
+        Effect::PrepareShared { run, lane, commit } => format!("prepare {lane} for {run} shared at {commit}"),
+        Effect::PrepareBase { run, lane, commit } => format!("prepare {lane} for {run} base at {commit}"),
+        Effect::PrepareFinal { run, lane, commit } => format!("prepare {lane} for {run} final at {commit}"),
+        Effect::Start(JobOrder { id, lane, argv, .. }) => format!("start {id} in {lane}: {}", argv.join(" ")),
+        Effect::Stop { job } => format!("stop {job}"),
+        Effect::Limit { run, jobs } => format!("limit {run} {jobs}"),
+        Effect::Harvest { attempt, lane, .. } => format!("harvest {attempt} in {lane}"),
+        Effect::Merge { attempt, onto, commit, .. } => format!("merge {attempt}: {commit} onto {onto}"),
+        Effect::Advance { attempt, to, from, .. } => format!("advance {attempt}: {from} to {to}"),
+        Effect::Sweep => "sweep".to_owned(),
+        Effect::SetRef { run, to } => format!("set ref {run} to {to}"),
+        Effect::Publish { run, commit } => format!("publish {run} {}", commit.as_deref().unwrap_or("-")),
+        Effect::Apply { run, number, tip, only, .. } => format!("apply {run} {number}: {tip} {only:?}"),
+        Effect::Undo { run, apply, .. } => format!("undo {run} {}", apply.number),
+    }
+}
+
+fn word(outcome: Outcome) -> &'static str {
+    outcome.word()
+}
+
+fn note(why: &str) -> String {
+    match why.lines().next() {
+        Some(first) => format!(" ({first})"),
+        None => String::new(),
+    }
+}
+
+fn checked(result: &CheckResult) -> String {
+    match result.failures.is_empty() {
+        true => result.end.to_string(),
+        false => format!("{} {:?}", result.end, result.failures),
+    }
+}
+
+fn failed(failure: Option<&Failure>) -> String {
+    match failure {
+        Some(failure) => format!(" {}/{}{}", failure.class, failure.next, note(&failure.message)),
+        None => String::new(),
+    }
+}

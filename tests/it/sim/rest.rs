@@ -1,0 +1,142 @@
+//! What must be true when a world has come to rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use orchestrator::{
+    core::{
+        Event,
+        decide::decision::DecisionKind,
+        plan::spec,
+        run::RunState,
+        task::{Settled, TaskState},
+    },
+    ids::{DecisionId, TaskId},
+};
+
+use super::{keeper::Standing, world::World};
+
+/// Nothing happens any more: nobody holds anything, and who is not done waits for a person.
+pub fn check_pause(world: &World) {
+    let state = &world.core.state;
+    let held = || {
+        let runs = state.runs.values().filter(|run| !run.ended());
+        let runs = runs.map(|run| {
+            let tasks: Vec<_> = run.tasks.iter().map(|task| (task, state.tasks[task].state)).collect();
+            format!(
+                "{} {} {:?} {:?} {:?} {tasks:?}",
+                run.id, run.state, run.shared, run.proving_base, run.proving_final
+            )
+        });
+        runs.collect::<Vec<_>>().join("; ")
+    };
+    for task in state.tasks.values() {
+        let live = task.current().map(|(attempt, live)| (attempt, live.phase, live.lane, &live.end));
+        assert_eq!(live, None, "an attempt is under way at rest: {}", held());
+    }
+    assert!(state.index.lanes.is_empty(), "lanes are held at rest: {:?}: {}", state.index.lanes, held());
+    assert!(state.index.tokens.is_empty(), "tokens are held at rest: {:?}", state.index.tokens);
+    for task in state.tasks.values() {
+        let waits = matches!(task.state, TaskState::Ready | TaskState::Trying | TaskState::Retry(_));
+        // Before its plan is approved, a run starts nothing.
+        let waits = waits && state.runs[&task.run].state != RunState::Planning;
+        assert!(!waits, "{} is {:?} at rest: {:?}: {}", task.id, task.state, task.attempts.last(), held());
+    }
+    for run in state.runs.values() {
+        let asked = state.index.open.iter().any(|id| state.decisions[id].run == run.id);
+        assert!(run.ended() || asked, "{} is {} at rest and nobody is asked", run.id, run.state);
+        assert!(run.bringing.is_none(), "{} is being applied for ever", run.id);
+    }
+    for job in world.keeper.jobs.values() {
+        assert!(matches!(job.standing, Standing::Ended(_)), "{} is under way at rest", job.order.id);
+    }
+}
+
+/// Everything is over: what landed is there, once; what was done outside was allowed.
+pub fn check_end(world: &World) {
+    let state = &world.core.state;
+    for run in state.runs.values() {
+        assert!(run.ended(), "{} is {}", run.id, run.state);
+        let Some(tip) = &run.tip else {
+            assert!(run.landed.is_empty(), "{} landed nowhere", run.id);
+            continue;
+        };
+        let tree = world.git.tree(&tip.commit);
+        let landed: BTreeMap<String, String> =
+            run.landed.iter().map(|(attempt, _)| (attempt.task.to_string(), attempt.to_string())).collect();
+        let files: BTreeMap<String, String> = tree.clone().into_iter().filter(|(path, _)| path != "common").collect();
+        assert_eq!(files, landed, "{}: what landed and what is there differ", run.id);
+        for (attempt, _) in &run.landed {
+            let how = state.tasks[&attempt.task].settled();
+            assert_eq!(how, Some(Settled::Completed), "{attempt} landed, and its task is {how:?}");
+        }
+        if !run.landed.is_empty() && !world.tampered.contains(&run.id) {
+            assert_eq!(world.git.refs.get(&run.id), Some(&tip.commit), "{}: its ref is elsewhere", run.id);
+        }
+        if let (Some(_), Some(commit)) = (&run.branch, world.git.branches.get(&run.id))
+            && !run.landed.is_empty()
+            && run.notes.iter().all(|note| !note.starts_with("no branch"))
+        {
+            assert_eq!(*commit, tip.commit, "{}: its branch is something else", run.id);
+        }
+        let numbers: BTreeSet<u32> = run.applies.iter().map(|apply| apply.number).collect();
+        assert_eq!(numbers.len(), run.applies.len(), "{} was applied twice under one number", run.id);
+    }
+    check_history(world);
+}
+
+/// What the journal says: nothing that was done was done again, nothing was done outside without a word.
+fn check_history(world: &World) {
+    let state = &world.core.state;
+    let mut done: BTreeSet<TaskId> = BTreeSet::new();
+    let mut said: BTreeMap<TaskId, u32> = BTreeMap::new();
+    let mut vouched: BTreeSet<TaskId> = BTreeSet::new();
+    let mut asked: BTreeMap<DecisionId, (DecisionKind, TaskId)> = BTreeMap::new();
+    for (_, events) in &world.core.journal {
+        let events: Vec<Event> = serde_json::from_slice(events).expect("a journal is read back");
+        for event in events {
+            match event {
+                Event::TaskSettled { task, how: Settled::Completed, .. } => {
+                    assert!(done.insert(task), "{task} was completed twice");
+                }
+                Event::TaskReopened { task } => drop(done.remove(&task)),
+                Event::CheckpointRestored { tasks, .. } => done.retain(|task| !tasks.contains(task)),
+                Event::AttemptClaimed { attempt, .. } => {
+                    assert!(!done.contains(&attempt.task), "{attempt} began though its task was done");
+                    for need in &state.tasks[&attempt.task].spec.needs {
+                        let run = &state.runs[&state.tasks[&attempt.task].run];
+                        let needed = run.tasks[*need as usize];
+                        assert!(done.contains(&needed), "{attempt} began before {needed} was done");
+                    }
+                }
+                Event::DecisionOpened { decision } => {
+                    if let Some(task) = decision.task {
+                        asked.insert(decision.id, (decision.kind, task));
+                    }
+                }
+                Event::DecisionAnswered { decision, answer } => match asked.get(&decision) {
+                    Some((_, task)) if answer.choice == "allow" || answer.choice == "again" => {
+                        *said.entry(*task).or_default() += 1;
+                    }
+                    Some((_, task)) if answer.choice == "done" => drop(vouched.insert(*task)),
+                    _ => {}
+                },
+                _ => {}
+            }
+        }
+    }
+    for (id, (times, there)) in &world.outside {
+        let task = &state.tasks[id];
+        if !task.spec.extras().idempotent {
+            let said = said.get(id).copied().unwrap_or(0);
+            assert!(*times <= said, "{id} did {times} things outside, and people said yes {said} times");
+        }
+        let gone = task.settled() == Some(Settled::Undone) && !vouched.contains(id);
+        assert!(!(gone && *there), "{id} is undone, and its effect is there");
+    }
+    for task in state.tasks.values().filter(|task| task.spec.effect == spec::Effect::External) {
+        if task.settled() == Some(Settled::Completed) && !vouched.contains(&task.id) {
+            let there = world.outside.get(&task.id).is_some_and(|(_, there)| *there);
+            assert!(there, "{} is completed, and its effect is not there", task.id);
+        }
+    }
+}
