@@ -1,51 +1,17 @@
-//! Answers that need more than the state: what a request would be taken for, and what a result changes.
+//! Answers that need more than the state: what a result changes, and what its tasks found.
 
 use super::{
-    convert::{self, View},
+    convert,
     lanes::{self, Status},
 };
 use crate::{
     api::{
-        ApiError, DiffReply, ExplainReply,
+        DiffReply,
         result::{ChangeKind, FileChange, Finding, FindingLevel},
-        session::PlaybookScore,
     },
-    core::{analyze, facts::Facts, plan::playbook},
     ids::{RunId, TaskId},
     upkeep::{self, Severity},
 };
-
-/// What a request would be taken for here, with every number. Nothing is stored.
-pub fn explain(view: &View, text: &str, facts: &Facts) -> Result<ExplainReply, ApiError> {
-    let request = analyze::Request { text: text.to_owned(), ..analyze::Request::default() };
-    let known = analyze::analyze(&request, facts);
-    let intent = known.intent.primary.map(|word| (word.as_str(), known.intent.confidence));
-    let (available, _) = playbook::with_project(&view.settings.playbooks, facts);
-    let choice = playbook::choose(&available, text, intent, facts);
-    let matched: Vec<(String, f64)> = choice.matches.iter().map(|found| (found.name.clone(), found.score)).collect();
-    let summary = match (&choice.chosen, intent) {
-        (Some(playbook), _) => format!("the playbook {playbook} would do it"),
-        (None, Some((word, confidence))) => {
-            format!("{word} ({:.0} %); no playbook fits, so an agent would do it", confidence * 100.0)
-        }
-        (None, None) => "the request cannot be read with any certainty; you would be asked".to_owned(),
-    };
-    let playbooks = choice.matches.iter().map(|found| PlaybookScore {
-        name: found.name.clone(),
-        score: found.score,
-        intent: found.parts.intent,
-        words: found.parts.words,
-        facts: found.parts.facts,
-    });
-    Ok(ExplainReply {
-        summary,
-        revision: view.revision,
-        text: text.to_owned(),
-        playbooks: playbooks.collect(),
-        analysis: convert::analysis(&known, &matched, choice.chosen.as_deref(), None),
-        plan: None,
-    })
-}
 
 /// What a result changes, as the wire has it.
 pub fn diff_reply(run: RunId, revision: u64, diff: &lanes::Diff, patch: Option<String>) -> DiffReply {

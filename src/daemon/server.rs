@@ -551,7 +551,7 @@ impl OrchestratorApiServer for Session {
 
     async fn explain_request(&self, text: String) -> RpcResult<ExplainReply> {
         let facts = self.looked().await?;
-        Ok(self.read(move |view| explain::explain(view, &text, &facts)).await?)
+        Ok(self.read(move |view| Ok(convert::explain_reply(view, &text, &facts))).await?)
     }
 
     async fn list_runs(&self) -> RpcResult<RunList> {
