@@ -6,6 +6,7 @@
 //! The library's own checks would answer a malformed request in its words, so requests travel as [`Unchecked`] and the
 //! server calls [`Unchecked::check`] first.
 
+pub mod agent;
 pub mod decision;
 pub mod error;
 pub mod event;
@@ -16,6 +17,7 @@ pub mod session;
 pub mod state;
 pub mod wire;
 
+pub use agent::{AgentReportReply, AgentTask, ClaimReply, NotesReply, ReportKind};
 pub use decision::{Decision, DecisionResult, PendingDecisions};
 pub use error::{ApiError, Code};
 pub use event::{Changes, Event, EventData, EventType};
@@ -37,7 +39,7 @@ pub use session::{
 pub use state::{OrchestratorState, RunState};
 pub use wire::{LogId, Time, Unchecked, WorkId};
 
-use crate::ids::{CheckpointId, DecisionId, RunId, TaskId};
+use crate::ids::{AttemptId, CheckpointId, DecisionId, RunId, TaskId};
 
 /// Every call of the daemon. The macro makes `OrchestratorApiServer` and `OrchestratorApiClient` of it.
 #[rpc(server, client)]
@@ -149,6 +151,33 @@ pub trait OrchestratorApi {
     /// Forgets runs that are over and older than the configuration keeps, and deletes what belongs to them.
     #[method(name = "collect_garbage", param_kind = map)]
     async fn collect_garbage(&self) -> RpcResult<GarbageReply>;
+
+    /// Claims a task that is offered to sessions, or this one. The lease runs ten minutes from any call about it.
+    #[method(name = "claim_task", param_kind = map)]
+    async fn claim_task(&self, task_id: Option<TaskId>) -> RpcResult<ClaimReply>;
+
+    /// The caller's own task: an agent that we started leaves `attempt_id` out, a session names the one it claimed.
+    #[method(name = "agent_task", param_kind = map)]
+    async fn agent_task(&self, attempt_id: Option<AttemptId>) -> RpcResult<AgentTask>;
+
+    /// Reports about the caller's own task. A late one, of an attempt that is no longer current, is STALE.
+    #[method(name = "agent_report", param_kind = map)]
+    async fn agent_report(
+        &self,
+        kind: ReportKind,
+        text: String,
+        attempt_id: Option<AttemptId>,
+        percent: Option<f64>,
+    ) -> RpcResult<AgentReportReply>;
+
+    /// The run's notes after a number (default 0: all); with `add`, leaves one first.
+    #[method(name = "agent_notes", param_kind = map)]
+    async fn agent_notes(
+        &self,
+        attempt_id: Option<AttemptId>,
+        add: Option<String>,
+        after: Option<u32>,
+    ) -> RpcResult<NotesReply>;
 
     /// How the daemon is.
     #[method(name = "daemon_status", param_kind = map)]

@@ -208,6 +208,10 @@ fn protections() -> api::state::Protections {
     }
 }
 
+fn no_pull() -> ApiError {
+    ApiError::new(Code::Unavailable, "this daemon offers no tasks to sessions", "update the program")
+}
+
 fn closed() -> ApiError {
     ApiError::new(Code::Unavailable, "the workspace is being closed", api::error::TRY_AGAIN)
 }
@@ -574,6 +578,33 @@ impl OrchestratorApiServer for Session {
             other => Err(unexpected(&other)),
         });
         Ok(answer.await?)
+    }
+
+    async fn claim_task(&self, _task_id: Option<TaskId>) -> RpcResult<ClaimReply> {
+        Err(no_pull().into())
+    }
+
+    async fn agent_task(&self, _attempt_id: Option<AttemptId>) -> RpcResult<AgentTask> {
+        Err(no_pull().into())
+    }
+
+    async fn agent_report(
+        &self,
+        _kind: ReportKind,
+        _text: String,
+        _attempt_id: Option<AttemptId>,
+        _percent: Option<f64>,
+    ) -> RpcResult<AgentReportReply> {
+        Err(no_pull().into())
+    }
+
+    async fn agent_notes(
+        &self,
+        _attempt_id: Option<AttemptId>,
+        _add: Option<String>,
+        _after: Option<u32>,
+    ) -> RpcResult<NotesReply> {
+        Err(no_pull().into())
     }
 
     async fn daemon_status(&self) -> RpcResult<DaemonStatus> {
