@@ -167,7 +167,7 @@ async fn with_daemon(verb: Option<Verb>, workspace: PathBuf, console: &mut Conso
     if let Some(text) = &listen {
         crate::daemon::listen::address(text)?;
     }
-    let options = ConnectOptions { workspace, start, foreground, listen };
+    let options = ConnectOptions { start, foreground, listen, ..ConnectOptions::terminal(workspace) };
     if let Verb::Doctor = verb {
         return doctor(&options, console).await;
     }

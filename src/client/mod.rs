@@ -34,6 +34,16 @@ pub struct ConnectOptions {
     pub foreground: bool,
     /// Where a daemon that has to be started takes TCP connections, instead of what is configured.
     pub listen: Option<String>,
+    /// Who calls. Rights do not come from it; messages and recorded answers name it.
+    pub client: ClientInfo,
+}
+
+impl ConnectOptions {
+    /// How the command line connects: the daemon is started where none runs.
+    pub fn terminal(workspace: PathBuf) -> ConnectOptions {
+        let client = ClientInfo { name: "terminal".to_owned(), surface: "cli".to_owned() };
+        ConnectOptions { workspace, start: true, foreground: false, listen: None, client }
+    }
 }
 
 /// Why there is no connection.
@@ -134,7 +144,7 @@ async fn greet(stream: UnixStream, options: &ConnectOptions) -> Result<Greeted, 
         version: env!("CARGO_PKG_VERSION").to_owned(),
         protocol: PROTOCOL,
         workspace: options.workspace.display().to_string(),
-        client: ClientInfo { name: "terminal".to_owned(), surface: "cli".to_owned() },
+        client: options.client.clone(),
         env: allowed_env(variables),
     };
     let welcome = match client.hello(hello).await {

@@ -12,7 +12,7 @@ use crate::{
     api::{
         ApiError, Decision, DecisionResult, PendingDecisions,
         decision::{
-            Answer, AnswererKind, Confidence, DecisionContext, DecisionKind, DecisionOption, DecisionStatus,
+            Anchor, Answer, AnswererKind, Confidence, DecisionContext, DecisionKind, DecisionOption, DecisionStatus,
             EffectClass, EffectNote, Evidence, Reversible, Suggestion, SuggestionSource, Verdict,
         },
         error::Decided,
@@ -53,7 +53,7 @@ fn show<'a>(view: &View<'a>, known: &core::Decision, shared: &mut Shared<'a>) ->
             request_id: known.run,
             task_id: known.task,
             attempt,
-            anchor: None,
+            anchor: run.and_then(anchor),
             ask: None,
             effects: effects(view, known),
         },
@@ -78,6 +78,13 @@ fn show<'a>(view: &View<'a>, known: &core::Decision, shared: &mut Shared<'a>) ->
         status: status(known),
         answer: known.answer().map(answer),
     }
+}
+
+/// Where in the files a run began, where it began in an editor: a selection, or the diagnostic it is to mend.
+fn anchor(run: &Run) -> Option<Anchor> {
+    let selection = run.request.context.get("selection")?;
+    let uri = selection.get("uri")?.as_str()?.to_owned();
+    Some(Anchor { uri, range: selection.get("range")?.clone() })
 }
 
 /// Where a decision stands.

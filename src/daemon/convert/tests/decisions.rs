@@ -246,3 +246,19 @@ fn why_a_decision_is_asked() {
     "#]]
     .assert_eq(&format!("{}\n{text}", reply.summary));
 }
+
+#[test]
+fn a_question_of_a_run_from_an_editor_has_its_place() {
+    let mut world = World::new();
+    let range = json!({"start": {"line": 3, "character": 0}, "end": {"line": 3, "character": 9}});
+    let question = json!({"id": "colour", "question": "Which colour?", "options": ["Red", "Blue"]});
+    let selection = json!({"uri": "file:///web/a.rs", "range": range, "text": "// colour"});
+    world
+        .ask(json!({"description": "paint it", "context": {"selection": selection},
+            "plan": {"version": 1, "tasks": [question]}}))
+        .unwrap();
+    let anchor = pending_decisions(&world.view()).decisions[0].context.anchor.clone().unwrap();
+    assert_eq!((anchor.uri.as_str(), anchor.range), ("file:///web/a.rs", range));
+    let elsewhere = pending_decisions(&asking().view());
+    assert!(elsewhere.decisions.iter().all(|decision| decision.context.anchor.is_none()));
+}
