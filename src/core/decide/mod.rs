@@ -3,6 +3,11 @@
 //! Silence is never an answer. A decision blocks only what depends on it.
 
 pub mod decision;
+pub mod effects;
+pub mod gate;
+pub mod policy;
+pub mod shell;
+pub mod tools;
 
 use decision::{Choice, Decision, DecisionKind, DecisionState};
 
