@@ -90,5 +90,10 @@ pub mod upkeep;
 // The way to the daemon: find, start, greet.
 pub mod client;
 
+// Two faces on standard input and output, and what tells them apart.
+pub mod lsp;
+pub mod mcp;
+pub mod stdio;
+
 // The command line.
 pub mod cli;

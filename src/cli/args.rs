@@ -23,9 +23,23 @@ pub struct Cli {
     /// Flags of every verb.
     #[command(flatten)]
     pub global: Global,
-    /// What to do; without one, the status on one screen.
+    /// Which protocol, where there is no verb.
+    #[command(flatten)]
+    pub speak: Speak,
+    /// What to do; without one, the status on one screen, or the protocol of an editor or model host.
     #[command(subcommand)]
     pub verb: Option<Verb>,
+}
+
+/// Which protocol standard input and output speak, where it should not be told from the first bytes.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Speak {
+    /// Speak LSP on standard input and output
+    #[arg(long, hide = true, conflicts_with = "mcp")]
+    pub lsp: bool,
+    /// Speak MCP on standard input and output
+    #[arg(long, hide = true)]
+    pub mcp: bool,
 }
 
 /// Flags of every verb.

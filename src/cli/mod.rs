@@ -42,6 +42,7 @@ use exit::{CliError, Exit};
 use crate::{
     api::{ApiError, Code, OrchestratorApiClient, Welcome},
     client::{ConnectOptions, connect},
+    stdio::{self, Dialect, Ending},
 };
 
 /// The program.
@@ -120,9 +121,11 @@ fn dispatch(cli: Cli, console: &mut Console) -> Result<Exit, CliError> {
             true => explain::errors(console),
             false => explain::error(console, &text, exit),
         },
-        None if !io::stdin().is_terminal() || !console.out_is_terminal => Err(CliError::usage(
+        // Without a verb it is a protocol's, unless somebody sits there.
+        None if speaks(&cli.speak) || !io::stdin().is_terminal() => speak(&cli.speak, workspace, console),
+        None if !console.out_is_terminal => Err(CliError::usage(
             "there is no verb, and nobody at a terminal to show the status to",
-            "give a verb (`orchestrator --help` lists them)",
+            "give a verb (`orchestrator --help` lists them), or the input of an LSP or MCP client",
         )),
         verb => {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -133,6 +136,31 @@ fn dispatch(cli: Cli, console: &mut Console) -> Result<Exit, CliError> {
             // A thread that reads the terminal may be left; it must not hold us up.
             runtime.shutdown_background();
             result
+        }
+    }
+}
+
+fn speaks(speak: &args::Speak) -> bool {
+    speak.lsp || speak.mcp
+}
+
+/// Standard input and output are a protocol's.
+fn speak(speak: &args::Speak, workspace: PathBuf, console: &mut Console) -> Result<Exit, CliError> {
+    let forced = match speak {
+        args::Speak { lsp: true, .. } => Some(Dialect::Lsp),
+        args::Speak { mcp: true, .. } => Some(Dialect::Mcp),
+        args::Speak { .. } => None,
+    };
+    // The front end greets the daemon under the name that its own client has.
+    match stdio::serve(forced, ConnectOptions::terminal(workspace))
+        .map_err(CliError::io("standard input and output"))?
+    {
+        Ending::Over(0) => Ok(Exit::Completed),
+        Ending::Over(_) => Ok(Exit::Failed),
+        Ending::Refused(sentence) => {
+            // Standard output belongs to the protocol, also where none came of it.
+            console.note(format!("error: {sentence}"))?;
+            Ok(Exit::Usage)
         }
     }
 }
