@@ -19,6 +19,8 @@ pub struct Config {
     pub state: StateConfig,
     /// How much at once.
     pub workflow: WorkflowConfig,
+    /// Named commands and instructions.
+    pub skill: SkillConfig,
     /// Isolated checkouts.
     pub lanes: LanesConfig,
     /// How much to ask.
@@ -67,12 +69,26 @@ impl Default for WorkflowConfig {
     }
 }
 
+/// Named commands and instructions.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SkillConfig {
+    /// Folders with skills, beside `skills/` next to this file.
+    pub paths: Vec<String>,
+}
+
 /// Isolated checkouts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LanesConfig {
     /// Most of them, per workspace.
     pub max: u32,
+    /// Names of ignored folders that a new lane gets a copy of.
+    pub copy: Vec<String>,
+    /// Names of ignored folders that a new lane shares with the checkout: what a task writes there is written there.
+    pub link: Vec<String>,
+    /// A command that is run once in each new lane; empty = none.
+    pub setup: Vec<String>,
     /// Largest untracked file that is taken along, MiB.
     pub max_file_mb: u64,
     /// Largest plain folder, files.
@@ -83,7 +99,15 @@ pub struct LanesConfig {
 
 impl Default for LanesConfig {
     fn default() -> Self {
-        LanesConfig { max: 6, max_file_mb: 10, max_folder_files: 20_000, max_folder_mb: 2_048 }
+        LanesConfig {
+            max: 6,
+            copy: ["node_modules", "target", ".venv", "vendor"].map(str::to_owned).into(),
+            link: Vec::new(),
+            setup: Vec::new(),
+            max_file_mb: 10,
+            max_folder_files: 20_000,
+            max_folder_mb: 2_048,
+        }
     }
 }
 

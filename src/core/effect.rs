@@ -46,6 +46,13 @@ pub enum Effect {
         /// The commit to lay out.
         commit: String,
     },
+    /// Look whether the readers' lane is still as it was laid out.
+    InspectShared {
+        /// Of this run.
+        run: RunId,
+        /// The lane.
+        lane: LaneId,
+    },
     /// Lay the lane for the base's checks out.
     PrepareBase {
         /// Of this run.
@@ -176,7 +183,11 @@ pub fn after(state: &State, settings: &Settings, event: &Event, effects: &mut Ve
             }
             effects.extend(of_attempt(state, settings, task, *attempt, live));
         }
-        Event::SharedPreparing { run, .. } => effects.extend(state.run(*run).and_then(shared)),
+        Event::SharedPreparing { run, .. } | Event::SharedInspecting { run } => {
+            effects.extend(state.run(*run).and_then(shared));
+        }
+        // What was handed out and has not begun is not begun.
+        Event::RunStopping { run } => stop_unbegun(state, *run, effects),
         Event::BasePreparing { run, .. } | Event::BaseChecking { run, .. } => {
             effects.extend(state.run(*run).and_then(|run| proving(run, settings, true)));
         }
@@ -213,7 +224,9 @@ pub fn after(state: &State, settings: &Settings, event: &Event, effects: &mut Ve
         | Event::RunAnalyzed { .. }
         | Event::RunApproved { .. }
         | Event::RunMoved { .. }
-        | Event::RunStopping { .. }
+        | Event::BudgetWarned { .. }
+        | Event::BudgetReached { .. }
+        | Event::BudgetRaised { .. }
         | Event::RunPublished { .. }
         | Event::RunEnded { .. }
         | Event::RunNoted { .. }
@@ -234,6 +247,8 @@ pub fn after(state: &State, settings: &Settings, event: &Event, effects: &mut Ve
         | Event::DecisionWithdrawn { .. }
         | Event::SharedReady { .. }
         | Event::SharedFreed { .. }
+        | Event::UndeclaredAccepted { .. }
+        | Event::TasksApart { .. }
         | Event::BaseChecked { .. }
         | Event::BaseFreed { .. }
         | Event::FinalChecked { .. }
@@ -265,7 +280,7 @@ pub fn due(state: &State, settings: &Settings) -> Vec<Effect> {
         if run.tip.is_some() && !run.tasks.iter().filter_map(|task| state.task(*task)).any(advancing) {
             effects.extend(tip_ref(run));
         }
-        effects.extend(shared(run).filter(|_| matches!(run.shared, Shared::Preparing(_))));
+        effects.extend(shared(run));
         effects.extend(proving(run, settings, true));
         effects.extend(proving(run, settings, false));
         if run.cancelled {
@@ -280,6 +295,9 @@ pub fn due(state: &State, settings: &Settings) -> Vec<Effect> {
                     effects.extend(job_of(attempt, live).map(|job| Effect::Stop { job }));
                 }
             }
+        }
+        if run.stopping {
+            stop_unbegun(state, run.id, &mut effects);
         }
     }
     effects
@@ -357,14 +375,14 @@ fn order(
     // Readers are only handed out once their lane is laid out.
     let shared = match run.shared {
         Shared::Ready(lane) => Some(lane),
-        Shared::None | Shared::Preparing(_) => None,
+        Shared::None | Shared::Preparing(_) | Shared::Inspecting(_) => None,
     };
     let argv = match job {
         JobId::Attempt(_) => command(&task.spec)?,
         JobId::Check(_, index) | JobId::Merged(_, index) => checks(run, task).get(index as usize)?.clone(),
         JobId::Probe(_) => extras.compensate.as_ref()?.probe.clone()?,
         JobId::Compensate(_) => extras.compensate.as_ref()?.command.clone(),
-        JobId::Baseline(..) | JobId::Final(..) => return None,
+        JobId::Baseline(..) | JobId::Final(..) | JobId::Setup(..) => return None,
     };
     let mut env = extras.env.clone();
     env.insert("ORCHESTRATOR_RUN".to_owned(), run.id.to_string());
@@ -426,6 +444,7 @@ fn shared(run: &Run) -> Option<Effect> {
         Shared::Preparing(lane) => {
             Some(Effect::PrepareShared { run: run.id, lane, commit: run.base.as_ref()?.commit.clone() })
         }
+        Shared::Inspecting(lane) => Some(Effect::InspectShared { run: run.id, lane }),
         Shared::None | Shared::Ready(_) => None,
     }
 }
@@ -498,6 +517,19 @@ fn stop_all(state: &State, run: RunId, effects: &mut Vec<Effect>) {
         }
     }
     stop_proving(found, effects);
+}
+
+/// Ends what a run that stops has handed out and nobody has begun.
+fn stop_unbegun(state: &State, run: RunId, effects: &mut Vec<Effect>) {
+    let Some(found) = state.run(run) else { return };
+    for task in found.tasks.iter().filter_map(|task| state.task(*task)).filter(|task| task.state == TaskState::Trying) {
+        if let Some((attempt, live)) = task.current()
+            && live.phase == Phase::Running
+            && live.started_at.is_none()
+        {
+            effects.push(Effect::Stop { job: JobId::Attempt(attempt) });
+        }
+    }
 }
 
 fn stop_base(run: &Run) -> Option<Effect> {

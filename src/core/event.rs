@@ -9,12 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     analyze::Analysis,
+    budget::Limit,
     decide::decision::{Answer, Decision},
     facts::Facts,
     job::End,
     plan::spec::{Argv, TaskSpec},
     prove::CheckResult,
-    run::{Apply, Base, Outcome, PlanInfo, Request, RunState, Trigger},
+    run::{Apply, Base, Outcome, PlanInfo, Request, RunState, Trigger, Undeclared},
     state::Checkpoint,
     task::{DiffStat, Failure, Phase, Settled},
 };
@@ -36,15 +37,33 @@ pub enum Event {
     /// The request was understood.
     #[serde(rename = "run.analyzed")]
     RunAnalyzed { run: RunId, analysis: Box<Analysis> },
-    /// The tasks were laid out.
+    /// The tasks were laid out. `tasks` is empty where `as_asked`: then they are those that came with the request,
+    /// which the journal has already.
     #[serde(rename = "run.planned")]
-    RunPlanned { run: RunId, info: Box<PlanInfo>, first: TaskId, tasks: Vec<TaskSpec>, baseline: Vec<Argv> },
+    RunPlanned {
+        run: RunId,
+        info: Box<PlanInfo>,
+        first: TaskId,
+        tasks: Vec<TaskSpec>,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        as_asked: bool,
+        baseline: Vec<Argv>,
+    },
     /// The plan was approved, or needed no approval.
     #[serde(rename = "run.approved")]
     RunApproved { run: RunId },
     /// The run's state changed.
     #[serde(rename = "run.moved")]
     RunMoved { run: RunId, to: RunState, trigger: Trigger },
+    /// A run has used up most of what it may use.
+    #[serde(rename = "budget.warned")]
+    BudgetWarned { run: RunId, of: Limit },
+    /// A run has used up what it may use; nothing of it starts until somebody says how it goes on.
+    #[serde(rename = "budget.reached")]
+    BudgetReached { run: RunId, of: Limit },
+    /// It may use this much.
+    #[serde(rename = "budget.raised")]
+    BudgetRaised { run: RunId, minutes: Option<f64>, spawns: Option<u32> },
     /// A task failed and the plan stops then.
     #[serde(rename = "run.stopping")]
     RunStopping { run: RunId },
@@ -150,9 +169,22 @@ pub enum Event {
     /// The readers' lane is there.
     #[serde(rename = "shared.ready")]
     SharedReady { run: RunId },
+    /// Nobody reads in it any more: it is looked at for changes that no reader may have made.
+    #[serde(rename = "shared.inspecting")]
+    SharedInspecting { run: RunId },
     /// The readers' lane is free again.
     #[serde(rename = "shared.freed")]
-    SharedFreed { run: RunId },
+    SharedFreed {
+        run: RunId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        undeclared: Option<Box<Undeclared>>,
+    },
+    /// A person said that what the readers found stands all the same.
+    #[serde(rename = "undeclared.accepted")]
+    UndeclaredAccepted { run: RunId },
+    /// Readers are done again, each in a lane of its own, where it shows who writes.
+    #[serde(rename = "tasks.apart")]
+    TasksApart { run: RunId, tasks: Vec<TaskId> },
     /// The checks of the untouched base begin: a lane is laid out.
     #[serde(rename = "base.preparing")]
     BasePreparing { run: RunId, lane: LaneId },

@@ -59,20 +59,25 @@ fn due_of(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex) -> Vec<Event> {
         return vec![event];
     }
     if nobody_reads(state, run, index) {
-        return vec![Event::SharedFreed { run: run.id }];
+        return vec![match run.cancelled {
+            true => Event::SharedFreed { run: run.id, undeclared: None },
+            false => Event::SharedInspecting { run: run.id },
+        }];
     }
     if !matches!(run.state, RunState::Executing | RunState::Monitoring) || run.cancelled {
         return Vec::new();
     }
+    let may_use = run.exhausted.is_none() && run.allowed.spawns.is_none_or(|most| run.spawned < most);
+    let starts = !run.stopping && may_use && !(run.in_order() && index.trying() > 0);
     if run.shared == Shared::None
         && !index.ready_shared.is_empty()
-        && !run.stopping
+        && starts
         && let Some(lane) = state.free_lane(ctx.settings.lanes_max)
     {
         return vec![Event::SharedPreparing { run: run.id, lane }];
     }
     let mut events = Vec::new();
-    if !run.stopping {
+    if starts {
         events = claim_shared(state, ctx, run, index);
         if events.is_empty() {
             events.extend(claim_own(state, ctx, run, index));
@@ -110,7 +115,7 @@ fn nobody_reads(state: &State, run: &Run, index: &RunIndex) -> bool {
     // Not while it is open what becomes of a failed one: it may be due again at once.
     matches!(run.shared, Shared::Ready(_))
         && index.trying_shared == 0
-        && (index.ready_shared.is_empty() || run.stopping || run.cancelled)
+        && (index.ready_shared.is_empty() || run.stopping || run.cancelled || run.exhausted.is_some())
         && state.index.failed.is_empty()
 }
 
@@ -123,7 +128,13 @@ fn claim_shared(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex) -> Vec<Ev
     if index.trying_shared > low {
         return Vec::new();
     }
-    let most = (high - index.trying_shared) as usize;
+    let mut most = high - index.trying_shared;
+    if run.in_order() {
+        // One after another, also where the next one's turn is in a lane of its own.
+        most = u32::from(next_in_order(index));
+    }
+    let left = run.allowed.spawns.map_or(u32::MAX, |spawns| spawns.saturating_sub(run.spawned));
+    let most = most.min(left) as usize;
     let due = index.ready_shared.iter().take(most);
     due.map(|(_, _, position)| {
         let task = &state.tasks[&run.tasks[*position as usize]];
@@ -132,7 +143,18 @@ fn claim_shared(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex) -> Vec<Ev
     .collect()
 }
 
+/// Whether the next task of a plan that is done in order reads in the shared lane.
+fn next_in_order(index: &RunIndex) -> bool {
+    match (index.ready_shared.first(), index.ready_own.first()) {
+        (Some(shared), Some(own)) => shared < own,
+        (shared, _) => shared.is_some(),
+    }
+}
+
 fn claim_own(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex) -> Option<Event> {
+    if run.in_order() && next_in_order(index) {
+        return None;
+    }
     let unstarted_base = run.proving_base == Proving::Idle && run.baseline.iter().any(|check| check.result.is_none());
     if index.ready_own.is_empty() || unstarted_base || index.trying_own.len() as u32 >= run.jobs(ctx.settings.workers) {
         return None;
@@ -181,7 +203,7 @@ fn claim_own(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex) -> Option<Ev
 }
 
 /// Whether two tasks of a run must not run at once: they write the same files.
-fn clash(a: &Task, b: &Task) -> bool {
+pub fn clash(a: &Task, b: &Task) -> bool {
     let (a, b) = (a.spec.extras(), b.spec.extras());
     match (&a.writes, &b.writes) {
         (Some(a), Some(b)) => graph::overlaps(a, b, cfg!(target_os = "macos")),

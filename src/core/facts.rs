@@ -29,7 +29,10 @@ pub struct Facts {
     pub programs: BTreeMap<String, bool>,
     /// Hash over the files that commands were derived from: what trust is bound to.
     pub manifests_hash: String,
-    /// Playbooks that the workspace brings itself, as they were when it was looked at.
+    /// What a new lane needs, as the workspace's own configuration has it.
+    #[serde(skip_serializing_if = "LaneNeeds::is_empty")]
+    pub lanes: LaneNeeds,
+    /// Playbooks and skills that the workspace brings itself and those of the user, as they were when it was looked at.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub playbooks: Vec<ProjectPlaybook>,
 }
@@ -37,10 +40,35 @@ pub struct Facts {
 /// A playbook's file of the workspace, unchecked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProjectPlaybook {
-    /// Relative to the workspace.
+    /// Relative to the workspace; a path of the user's own file.
     pub file: String,
     /// What it says.
     pub text: String,
+    /// It is a skill.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub skill: bool,
+    /// It is the user's own and not the workspace's, so it needs no trust.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own: bool,
+}
+
+/// How lanes are made ready for work, beyond their tracked files.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LaneNeeds {
+    /// A command that is run once in each new lane; empty = none.
+    pub setup: Vec<String>,
+    /// Names of ignored folders that are copied into each new lane.
+    pub copy: Vec<String>,
+    /// Names of ignored folders that are shared with the checkout.
+    pub link: Vec<String>,
+}
+
+impl LaneNeeds {
+    /// Whether nothing is said.
+    pub fn is_empty(&self) -> bool {
+        self.setup.is_empty() && self.copy.is_empty() && self.link.is_empty()
+    }
 }
 
 /// One build system of the workspace.

@@ -135,6 +135,13 @@ pub enum Report {
         /// What is wrong, if it could not be.
         failed: Option<String>,
     },
+    /// The readers' lane was looked at after the last of them.
+    SharedInspected {
+        /// Of this run.
+        run: RunId,
+        /// What differs from how it was laid out, or why nobody could look.
+        changed: Result<Vec<String>, String>,
+    },
     /// The lane for the base's checks is laid out, or why it could not be.
     BasePrepared {
         /// Of this run.
@@ -148,6 +155,13 @@ pub enum Report {
         run: RunId,
         /// What is wrong, if it could not be.
         failed: Option<String>,
+    },
+    /// Something about a run that people should see.
+    Noted {
+        /// Which run.
+        run: RunId,
+        /// A sentence.
+        note: String,
     },
     /// A job's process began.
     JobStarted {

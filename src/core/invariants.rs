@@ -3,7 +3,7 @@
 //! The check walks everything, so a state with thousands of tasks is only looked at by its tables.
 
 use super::{
-    run::{Proving, Shared},
+    run::Proving,
     settings::Settings,
     state::State,
     task::{Settled, TaskState},
@@ -78,10 +78,7 @@ fn lanes(state: &State) {
         held.extend(task.current().and_then(|(_, attempt)| attempt.lane));
     }
     for run in state.runs.values() {
-        match run.shared {
-            Shared::Preparing(lane) | Shared::Ready(lane) => held.push(lane),
-            Shared::None => {}
-        }
+        held.extend(run.shared.lane());
         for proving in [run.proving_base, run.proving_final] {
             match proving {
                 Proving::Preparing(lane) | Proving::Running(lane, _) => held.push(lane),

@@ -29,6 +29,9 @@ pub enum JobId {
     Baseline(RunId, u32),
     /// A check of the final tree: `R-3/f0`.
     Final(RunId, u32),
+    /// Makes a new lane ready: `L-2/s17`. The number tells one making of the lane from another. Not the core's: it is
+    /// part of laying the lane out.
+    Setup(LaneId, u64),
 }
 
 impl fmt::Display for JobId {
@@ -41,6 +44,7 @@ impl fmt::Display for JobId {
             JobId::Compensate(attempt) => write!(f, "{attempt}/c"),
             JobId::Baseline(run, index) => write!(f, "{run}/b{index}"),
             JobId::Final(run, index) => write!(f, "{run}/f{index}"),
+            JobId::Setup(lane, number) => write!(f, "{lane}/s{number}"),
         }
     }
 }
@@ -61,6 +65,9 @@ impl FromStr for JobId {
                 [b'm', ..] => Ok(JobId::Merged(attempt, number(&part[1..])?)),
                 _ => Err(bad()),
             };
+        }
+        if let (Ok(lane), Some(number)) = (owner.parse::<LaneId>(), part.strip_prefix('s')) {
+            return number.parse().map(|number| JobId::Setup(lane, number)).map_err(|_| bad());
         }
         let run = owner.parse::<RunId>().map_err(|_| bad())?;
         match part.as_bytes() {
@@ -182,6 +189,7 @@ mod tests {
             JobId::Compensate(attempt),
             JobId::Baseline(RunId(3), 0),
             JobId::Final(RunId(3), 1),
+            JobId::Setup(LaneId(2), 1_800_000_000_000_000),
         ] {
             assert_eq!(job.to_string().parse(), Ok(job));
         }

@@ -77,7 +77,10 @@ fn after_running(run: &Run, task: &Task, id: AttemptId, attempt: &Attempt, end: 
         return vec![Event::AttemptMoved { attempt: id, to }];
     }
     if *end == End::Cancelled {
-        return vec![settled(task, Settled::Cancelled, "cancelled")];
+        return vec![match run.stopping && !run.cancelled && !task.cancelled {
+            true => settled(task, Settled::Blocked, super::track::STOPS),
+            false => settled(task, Settled::Cancelled, "cancelled"),
+        }];
     }
     let tail = attempt.more.as_ref().map_or("", |more| more.tail.as_str());
     vec![Event::AttemptOver { attempt: id, failure: Some(failure::of_end(end, tail)) }]

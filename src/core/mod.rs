@@ -9,6 +9,7 @@
 //! When you look for "why did this task start?", there is one place to look: the stages, in the order of [`STAGES`].
 
 pub mod analyze;
+pub mod budget;
 pub mod coordinate;
 pub mod decide;
 pub mod effect;
@@ -63,7 +64,16 @@ pub struct Step {
     pub effects: Vec<Effect>,
     /// To be given to whoever asked, once the events are stored.
     pub reply: Reply,
+    /// Where `events` may be stored as several commits, in ascending order; empty unless there are very many. A journal
+    /// that ends at such a place is one that the stages go on from by themselves.
+    pub cuts: Vec<usize>,
 }
+
+/// About how many events are stored as one commit, where a step has far more of them.
+const CUT_EVERY: usize = 100_000;
+
+/// Most events of one answer of a stage: what a failure or a cancellation does to a million tasks is told in parts.
+pub const ANSWER_MAX: usize = CUT_EVERY;
 
 /// What a command is answered with. The rest of a reply is read off the state.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -179,6 +189,10 @@ pub fn settle(state: &mut State, ctx: &mut Ctx, step: &mut Step) {
 }
 
 fn apply(state: &mut State, ctx: &Ctx, events: Vec<Event>, step: &mut Step) {
+    // What the input itself led to stays one; every answer of a stage is a whole that the next one follows from.
+    if step.events.len() - step.cuts.last().unwrap_or(&0) >= CUT_EVERY {
+        step.cuts.push(step.events.len());
+    }
     for event in events {
         state.evolve(ctx.now, &event);
         effect::after(state, ctx.settings, &event, &mut step.effects);

@@ -79,8 +79,9 @@ pub fn judge(after: &CheckResult, base: Option<Option<&CheckResult>>) -> Verdict
             _ => format!("the check passed before; now these fail: {}", list(&after.failures)),
         });
     }
-    if before.end == End::Exit(127) && after.end == End::Exit(127) {
-        return Verdict::Environment("the check's command is not found".to_owned());
+    // What neither the untouched base nor the change can be asked says nothing about the change.
+    if let (Some(why), Some(_)) = (cannot_run(after), cannot_run(before)) {
+        return Verdict::Environment(format!("the check cannot run in a lane, not even on the untouched base: {why}"));
     }
     if !before.conclusive() {
         let what = format!("the check ended with {}, and the untouched base could not be checked", after.end);
@@ -95,6 +96,28 @@ pub fn judge(after: &CheckResult, base: Option<Option<&CheckResult>>) -> Verdict
         Verdict::Proven(Some(format!("red before and no redder now ({} known failures)", known.len())))
     } else {
         Verdict::Refuted(format!("these failures are new: {}", list(&added)))
+    }
+}
+
+/// Why a red check was not really made: its program, or what it needs to begin, is not installed where it ran.
+pub fn cannot_run(check: &CheckResult) -> Option<String> {
+    if check.passed() || !check.failures.is_empty() {
+        return None;
+    }
+    let signs =
+        ["ModuleNotFoundError: No module named", "Error: Cannot find module", "ImportError while loading conftest"];
+    let said = |line: &&str| {
+        let missing = line.ends_with(": not found") || line.ends_with(": command not found");
+        (check.end == End::Exit(127) && missing) || signs.iter().any(|sign| line.contains(sign))
+    };
+    // The last sign names what is missing; the ones before lead to it.
+    let line = check.tail.lines().map(str::trim).rfind(said);
+    let hint =
+        "install what it needs in the checkout (npm install, pip install -e ., …), or say how to in [lanes] setup";
+    match line {
+        Some(line) => Some(format!("{}; {hint}", line.trim_start_matches("E ").trim())),
+        None if check.end == End::Exit(127) => Some(format!("a program of it was not found; {hint}")),
+        None => None,
     }
 }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     analyze::Analysis,
+    budget::Limit,
     facts::Facts,
     plan::spec::{Argv, Budget, Coordination, OnFailure, Priority, Strategy},
     prove::CheckResult,
@@ -255,6 +256,12 @@ pub struct Request {
     /// The number promised to the first task, where a single task was submitted as a run of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_task: Option<TaskId>,
+    /// Limits that came with the request; the plan's own hold as well.
+    #[serde(skip_serializing_if = "is_default")]
+    pub budget: Budget,
+    /// The layout that was asked for, whatever the plan says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<Strategy>,
     /// Checks that came with a request in words: every change must pass them, and so must the result.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub verify: Vec<Argv>,
@@ -270,6 +277,10 @@ pub struct Request {
     /// The allow-listed environment of the client that submitted it; secrets are never in it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// The tree a run starts from.
@@ -382,6 +393,17 @@ pub enum Shared {
     Preparing(LaneId),
     /// Ready for any number of readers.
     Ready(LaneId),
+    /// Nobody reads any more; looked at for changes that no reader may have made.
+    Inspecting(LaneId),
+}
+
+/// Changes that no reader may have made.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undeclared {
+    /// What changed.
+    pub paths: Vec<String>,
+    /// Who read in that lane.
+    pub readers: Vec<TaskId>,
 }
 
 /// Where the base's checks stand.
@@ -456,6 +478,28 @@ pub struct Run {
     /// The readers' lane.
     #[serde(default)]
     pub shared: Shared,
+    /// Since when it has been that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_since: Option<Timestamp>,
+    /// What changed in the readers' lane though nobody said that it would: the run does not end before somebody says
+    /// what that means.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undeclared: Option<Box<Undeclared>>,
+    /// What it may use: the plan's budget, and what was added since.
+    #[serde(default)]
+    pub allowed: Budget,
+    /// What of it is used up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exhausted: Option<Limit>,
+    /// What people were told is nearly used up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warned: Vec<Limit>,
+    /// From when its minutes count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_from: Option<Timestamp>,
+    /// Processes started for its tasks since then.
+    #[serde(default)]
+    pub spawned: u32,
     /// The branch it was published as.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch: Option<String>,
@@ -532,6 +576,13 @@ impl Run {
             finals: Vec::new(),
             proving_final: Proving::Idle,
             shared: Shared::None,
+            shared_since: None,
+            undeclared: None,
+            allowed: Budget::default(),
+            exhausted: None,
+            warned: Vec::new(),
+            clock_from: None,
+            spawned: 0,
             branch: None,
             published: false,
             cancelled: false,
@@ -573,8 +624,16 @@ impl Run {
 
     /// Most of its jobs at once.
     pub fn jobs(&self, workers: u32) -> u32 {
+        if self.in_order() {
+            return 1;
+        }
         let planned = self.plan.as_ref().and_then(|plan| plan.max_parallel).map(|most| most.min(workers));
         self.request.jobs.or(planned).unwrap_or(workers).max(1)
+    }
+
+    /// Whether its tasks are done one after another, as the plan lists them.
+    pub fn in_order(&self) -> bool {
+        self.plan.as_ref().is_some_and(|plan| plan.strategy == Strategy::Sequential)
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    budget,
     decide::decision::{Decision, DecisionKind, DecisionState},
     event::Event,
     graph::Graph,
@@ -95,6 +96,8 @@ pub struct Index {
     pub deadlines: BTreeSet<(Timestamp, TaskId)>,
     /// Decisions that are open.
     pub open: BTreeSet<DecisionId>,
+    /// When the minutes of a run are nearly or quite over.
+    pub limits: BTreeSet<(Timestamp, RunId)>,
 }
 
 /// Ready tasks go by priority, then by the longest way to the end, then in plan order.
@@ -134,6 +137,8 @@ pub struct RunIndex {
     pub landing: VecDeque<AttemptId>,
     /// A moving mean of how long this run's commands took, milliseconds; `None` before the first ended.
     pub mean_ms: Option<f64>,
+    /// Tasks are done as the plan lists them, whatever waits for them.
+    pub in_order: bool,
 }
 
 impl State {
@@ -156,7 +161,8 @@ impl State {
 
     /// When something is due though nothing is reported; the daemon sleeps until then.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.index.deadlines.first().map(|(at, _)| *at)
+        let (again, limit) = (self.index.deadlines.first(), self.index.limits.first());
+        again.map(|(at, _)| *at).into_iter().chain(limit.map(|(at, _)| *at)).min()
     }
 
     /// A lane that nobody holds, if the pool has one.
@@ -190,29 +196,60 @@ impl State {
             Event::RunAnalyzed { run, analysis } => {
                 self.change(*run, |run| run.analysis = Some(analysis.clone()));
             }
-            Event::RunPlanned { run, info, first, tasks, baseline } => {
+            Event::RunPlanned { run, info, first, tasks, as_asked, baseline } => {
+                let mut asked = Vec::new();
                 self.change(*run, |run| {
                     run.finals = info.verify.iter().map(|argv| Baseline { argv: argv.clone(), result: None }).collect();
                     run.plan = Some(info.clone());
-                    // Its tasks are tasks now; a single one may stand for what took its place.
-                    run.request.plan.take_if(|plan| plan.tasks.len() > 1);
+                    run.allowed = info.budget.clone();
                     run.baseline = baseline.iter().map(|argv| Baseline { argv: argv.clone(), result: None }).collect();
+                    // Its tasks are tasks now; a single one may stand for what took its place.
+                    match run.request.plan.take_if(|plan| plan.tasks.len() > 1) {
+                        Some(plan) => asked = plan.tasks,
+                        None => asked.extend(run.request.plan.iter().flat_map(|plan| plan.tasks.iter().cloned())),
+                    }
                 });
+                let tasks = if *as_asked { asked } else { tasks.clone() };
                 self.add_tasks(*run, *first, tasks);
             }
-            Event::TasksAdded { run, first, tasks } => self.add_tasks(*run, *first, tasks),
+            Event::TasksAdded { run, first, tasks } => self.add_tasks(*run, *first, tasks.clone()),
             Event::RunApproved { run } => self.change(*run, |run| run.approved = true),
-            Event::RunMoved { run, to, trigger } => self.change(*run, |run| {
-                run.history.push(Moved { from: run.state, to: *to, trigger: *trigger, at });
-                run.state = *to;
-                if *to == RunState::Executing && run.started_at.is_none() {
-                    run.started_at = Some(at);
-                }
-            }),
-            Event::RunStopping { run } => self.change(*run, |run| run.stopping = true),
+            Event::RunMoved { run, to, trigger } => {
+                self.change(*run, |run| {
+                    run.history.push(Moved { from: run.state, to: *to, trigger: *trigger, at });
+                    run.state = *to;
+                    if *to == RunState::Executing {
+                        run.started_at.get_or_insert(at);
+                        run.clock_from.get_or_insert(at);
+                    }
+                });
+                self.set_limit(*run);
+            }
+            Event::BudgetWarned { run, of } => {
+                self.change(*run, |run| run.warned.push(*of));
+                self.set_limit(*run);
+            }
+            Event::BudgetReached { run, of } => {
+                self.change(*run, |run| run.exhausted = Some(*of));
+                self.set_limit(*run);
+            }
+            Event::BudgetRaised { run, minutes, spawns } => {
+                self.change(*run, |run| {
+                    run.allowed.minutes = *minutes;
+                    run.allowed.spawns = *spawns;
+                    run.warned.clear();
+                    run.exhausted = None;
+                });
+                self.set_limit(*run);
+            }
+            Event::RunStopping { run } => {
+                self.change(*run, |run| run.stopping = true);
+                self.set_limit(*run);
+            }
             Event::RunCancelAsked { run } => {
                 self.change(*run, |run| run.cancelled = true);
                 self.ask_no_more(*run);
+                self.set_limit(*run);
             }
             Event::RunPublished { run, branch } => self.change(*run, |run| {
                 run.branch = branch.clone().or(run.branch.take());
@@ -225,6 +262,7 @@ impl State {
                     run.ended_at = Some(at);
                 });
                 self.ask_no_more(*run);
+                self.set_limit(*run);
                 self.index.runs.remove(run);
                 self.index.dirty.remove(run);
             }
@@ -236,6 +274,11 @@ impl State {
                     run.cancelled = false;
                     run.stopping = false;
                     run.published = false;
+                    run.exhausted = None;
+                    run.warned.clear();
+                    run.clock_from = None;
+                    run.spawned = 0;
+                    run.undeclared = None;
                     run.round += 1;
                     for check in &mut run.finals {
                         check.result = None;
@@ -274,6 +317,9 @@ impl State {
                             }
                             None => index.trying_shared += 1,
                         }
+                    }
+                    if let Some(run) = self.runs.get_mut(&task.run) {
+                        run.spawned += 1;
                     }
                     self.index.lanes.extend(lane);
                     self.index.tokens.extend(task.spec.extras().resources.iter().cloned());
@@ -411,19 +457,53 @@ impl State {
             }
             Event::SharedPreparing { run, lane } => {
                 self.index.lanes.insert(*lane);
-                self.change(*run, |run| run.shared = Shared::Preparing(*lane));
+                self.change(*run, |run| {
+                    run.shared = Shared::Preparing(*lane);
+                    run.shared_since = Some(at);
+                });
             }
             Event::SharedReady { run } => self.change(*run, |run| {
                 if let Shared::Preparing(lane) = run.shared {
                     run.shared = Shared::Ready(lane);
                 }
             }),
-            Event::SharedFreed { run } => {
-                if let Some(Shared::Preparing(lane) | Shared::Ready(lane)) = self.runs.get(run).map(|run| run.shared) {
+            Event::SharedInspecting { run } => self.change(*run, |run| {
+                if let Shared::Ready(lane) = run.shared {
+                    run.shared = Shared::Inspecting(lane);
+                }
+            }),
+            Event::SharedFreed { run, undeclared } => {
+                if let Some(lane) = self.runs.get(run).and_then(|run| run.shared.lane()) {
                     self.index.lanes.remove(&lane);
                 }
-                self.change(*run, |run| run.shared = Shared::None);
+                self.change(*run, |run| {
+                    run.shared = Shared::None;
+                    if let Some(found) = undeclared {
+                        let all = run.undeclared.get_or_insert_default();
+                        all.paths.extend(found.paths.iter().cloned());
+                        all.readers.extend(found.readers.iter().copied());
+                    }
+                });
                 self.index.dirty.extend(self.index.runs.keys());
+            }
+            Event::UndeclaredAccepted { run } => self.change(*run, |run| run.undeclared = None),
+            Event::TasksApart { run, tasks } => {
+                self.change(*run, |run| run.undeclared = None);
+                for task in tasks {
+                    let over = self.task(*task).is_some_and(|task| task.settled().is_some());
+                    if over {
+                        self.set_task(*task, TaskState::Waiting);
+                    }
+                    if let Some(task) = self.tasks.get_mut(task) {
+                        task.apart = true;
+                        if over {
+                            task.begin_anew();
+                        }
+                    }
+                }
+                if self.index.runs.contains_key(run) {
+                    self.index_run(*run);
+                }
             }
             Event::BasePreparing { run, lane } => {
                 self.index.lanes.insert(*lane);
@@ -531,9 +611,7 @@ impl State {
             self.index_run(run);
         }
         for run in self.runs.values() {
-            if let Shared::Preparing(lane) | Shared::Ready(lane) = run.shared {
-                self.index.lanes.insert(lane);
-            }
+            self.index.lanes.extend(run.shared.lane());
             for proving in [run.proving_base, run.proving_final] {
                 if let Proving::Preparing(lane) | Proving::Running(lane, _) = proving {
                     self.index.lanes.insert(lane);
@@ -543,6 +621,14 @@ impl State {
         for decision in self.decisions.values().filter(|decision| decision.open()) {
             self.index.open.insert(decision.id);
         }
+        self.index.limits = self.runs.values().filter_map(|run| Some((budget::deadline(run)?, run.id))).collect();
+    }
+
+    /// Keeps the table of deadlines in step with what a run may use.
+    fn set_limit(&mut self, run: RunId) {
+        self.index.limits.retain(|(_, limited)| *limited != run);
+        let deadline = self.runs.get(&run).and_then(budget::deadline);
+        self.index.limits.extend(deadline.map(|at| (at, run)));
     }
 
     /// Forgets runs that are over. What is given out once is never given out again: `last` stays.
@@ -584,14 +670,14 @@ impl State {
         }
     }
 
-    fn add_tasks(&mut self, run: RunId, first: TaskId, specs: &[TaskSpec]) {
+    fn add_tasks(&mut self, run: RunId, first: TaskId, specs: Vec<TaskSpec>) {
         let Some(owner) = self.runs.get_mut(&run) else { return };
         for (offset, spec) in (0u32..).zip(specs) {
             let id = TaskId(first.0 + offset);
             let position = owner.tasks.len() as u32;
             owner.tasks.push(id);
             self.last.task = self.last.task.max(id.0);
-            self.tasks.insert(id, Box::new(Task::new(id, run, position, spec.clone())));
+            self.tasks.insert(id, Box::new(Task::new(id, run, position, spec)));
         }
         self.index_run(run);
     }
@@ -747,6 +833,7 @@ impl State {
             bottom: graph.bottom(&estimates),
             remaining: vec![0; tasks.len()],
             reads_base: vec![false; tasks.len()],
+            in_order: run.in_order(),
             graph,
             ..RunIndex::default()
         };
@@ -758,6 +845,11 @@ impl State {
                 reads && before.iter().all(|&before| index.reads_base[before as usize]);
             let unmet = before.iter().filter(|&&before| tasks[before as usize].settled() != Some(Settled::Completed));
             index.remaining[position as usize] = unmet.count() as u32;
+        }
+        if index.in_order {
+            // Every task follows those that stand before it, needed or not: it sees what they changed.
+            let first_writer = index.reads_base.iter().position(|reads| !reads).unwrap_or(tasks.len());
+            index.reads_base[first_writer..].fill(false);
         }
         let mut become_ready = Vec::new();
         for task in &tasks {
@@ -804,6 +896,16 @@ impl State {
         self.index.dirty.insert(id);
         for task in become_ready {
             self.set_task(task, TaskState::Ready);
+        }
+    }
+}
+
+impl Shared {
+    /// The lane, while there is one.
+    pub fn lane(self) -> Option<LaneId> {
+        match self {
+            Shared::None => None,
+            Shared::Preparing(lane) | Shared::Ready(lane) | Shared::Inspecting(lane) => Some(lane),
         }
     }
 }
@@ -860,6 +962,7 @@ enum Class {
 fn class(task: &Task, reads_base: &[bool]) -> Class {
     match task.spec.kind() {
         // Who wants an exclusive token is handed out one by one.
+        Kind::Shell if task.apart => Class::Own,
         Kind::Shell if reads_base[task.position as usize] && task.spec.extras().resources.is_empty() => Class::Shared,
         Kind::Shell => Class::Own,
         Kind::Agent | Kind::Workflow | Kind::Decision => Class::Other,
@@ -867,7 +970,8 @@ fn class(task: &Task, reads_base: &[bool]) -> Class {
 }
 
 fn rank(task: &Task, index: Option<&RunIndex>) -> Rank {
-    let bottom = index.and_then(|index| index.bottom.get(task.position as usize)).copied().unwrap_or(0);
+    let ranked = index.filter(|index| !index.in_order);
+    let bottom = ranked.and_then(|index| index.bottom.get(task.position as usize)).copied().unwrap_or(0);
     let priority = task.spec.extras().priority.unwrap_or_default();
     (std::cmp::Reverse(priority), std::cmp::Reverse(bottom), task.position)
 }

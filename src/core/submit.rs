@@ -5,7 +5,7 @@ use super::{
     decide::decision::Answer,
     gc, plan,
     plan::spec::TaskSpec,
-    run::{Request, RunState, Trigger},
+    run::{Request, Run, RunState, Trigger},
     state::{Checkpoint, State},
     task::{Phase, Settled, Task, TaskState},
 };
@@ -113,14 +113,40 @@ fn submit_task(
             hint,
         ));
     }
-    let [mut spec] = <[TaskSpec; 1]>::try_from(alone.tasks).expect("it was put there above");
-    if spec.kind() == plan::spec::Kind::Workflow {
-        let hint = "submit it without workflow_id: it becomes a run of its own".to_owned();
-        return Err(Rejection::Invalid("a playbook cannot join a run that is under way".to_owned(), hint));
-    }
-    spec.needs = needs;
+    let tasks = joining(state, joined, alone, needs, ctx)?;
     let first = TaskId(state.last.task + 1);
-    Ok((vec![Event::TasksAdded { run: home, first, tasks: vec![spec] }], Reply::Task(first)))
+    Ok((vec![Event::TasksAdded { run: home, first, tasks }], Reply::Task(first)))
+}
+
+/// The tasks that join a run: one, or those that a playbook or a skill becomes there.
+fn joining(
+    state: &State,
+    run: &Run,
+    mut alone: plan::spec::Plan,
+    needs: Vec<u32>,
+    ctx: &Ctx,
+) -> Result<Vec<TaskSpec>, Rejection> {
+    let facts = run.facts.as_ref().expect("a planned run was looked at");
+    let refused = |why: String| Rejection::Invalid(why, "see: orchestrator playbooks".to_owned());
+    if plan::inline_playbooks(&mut alone, &ctx.settings.playbooks, facts).map_err(refused)? {
+        plan::check(&alone, ctx.settings)?;
+        let derived = alone.tasks.iter().any(|task| task.extras().derived);
+        if derived && !run.request.trust && state.trusted.as_deref() != Some(facts.manifests_hash.as_str()) {
+            let what = "its commands come from this repository's files, which nobody has trusted".to_owned();
+            return Err(Rejection::Invalid(what, "say so first: orchestrator trust".to_owned()));
+        }
+    }
+    let offset = run.tasks.len() as u32;
+    for task in &mut alone.tasks {
+        task.needs.iter_mut().for_each(|need| *need += offset);
+        if task.needs.is_empty() {
+            task.needs.clone_from(&needs);
+        }
+        if let Some(parent) = task.extras.as_mut().and_then(|extras| extras.parent.as_mut()) {
+            *parent += offset;
+        }
+    }
+    Ok(alone.tasks)
 }
 
 fn answer(

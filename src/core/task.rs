@@ -260,6 +260,9 @@ pub struct Task {
     /// The option chosen, for a decision task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub choice: Option<Box<str>>,
+    /// It reads, but in a lane of its own: somebody changed files in the one it shared.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub apart: bool,
 }
 
 impl Task {
@@ -277,6 +280,7 @@ impl Task {
             approved: false,
             cancelled: false,
             choice: None,
+            apart: false,
         }
     }
 

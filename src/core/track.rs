@@ -3,14 +3,14 @@
 //! Progress is computed ([`progress`]), never stored.
 
 use super::{
-    Ctx, Report, effect,
+    Ctx, Report, budget, effect,
     event::Event,
     job::{End, JobId, JobResult},
     land::{settled, stopped},
     plan::spec::{TaskSpec, Work},
     prove::CheckResult,
     recover::failure,
-    run::{Bringing, Outcome, Proving, Run, RunState, Shared, Trigger},
+    run::{Bringing, Outcome, Proving, Run, RunState, Shared, Trigger, Undeclared},
     state::{RunIndex, State},
     task::{Phase, Settled, Task, TaskState},
 };
@@ -62,8 +62,12 @@ pub fn record(state: &State, report: Report) -> Vec<Event> {
                 let due = state.index.runs.get(&run).into_iter().flat_map(|index| &index.ready_shared);
                 let due = due.map(|(_, _, position)| &state.tasks[&found.tasks[*position as usize]]);
                 let failed = due.map(|task| settled(task, Settled::Failed, &format!("no lane to read in: {why}")));
-                std::iter::once(Event::SharedFreed { run }).chain(failed).collect()
+                std::iter::once(Event::SharedFreed { run, undeclared: None }).chain(failed).collect()
             }
+            _ => Vec::new(),
+        },
+        Report::SharedInspected { run, changed } => match state.run(run) {
+            Some(found) if matches!(found.shared, Shared::Inspecting(_)) => inspected(state, found, changed),
             _ => Vec::new(),
         },
         Report::BasePrepared { run, failed } => match (state.run(run), failed) {
@@ -102,6 +106,11 @@ pub fn record(state: &State, report: Report) -> Vec<Event> {
                 events.push(Event::FinalFreed { run });
                 events
             }
+            _ => Vec::new(),
+        },
+        Report::Noted { run, note } => match state.run(run) {
+            // Every lane of the run says the same.
+            Some(found) if !found.ended() && !found.notes.contains(&note) => vec![Event::RunNoted { run, note }],
             _ => Vec::new(),
         },
         Report::JobStarted { job: JobId::Attempt(attempt), at } => match state.live(attempt) {
@@ -180,6 +189,22 @@ pub fn record(state: &State, report: Report) -> Vec<Event> {
     }
 }
 
+/// What somebody changed in the readers' lane, who read there, and that the lane is free.
+fn inspected(state: &State, run: &Run, changed: Result<Vec<String>, String>) -> Vec<Event> {
+    let since = run.shared_since.unwrap_or_default();
+    let read_there = |task: &&Task| {
+        !task.apart && task.attempts.iter().any(|attempt| attempt.lane.is_none() && attempt.claimed_at >= since)
+    };
+    let readers = || run.tasks.iter().filter_map(|task| state.task(*task)).filter(read_there).map(|task| task.id);
+    let (undeclared, note) = match changed {
+        Ok(paths) if paths.is_empty() => (None, None),
+        Ok(paths) => (Some(Box::new(Undeclared { paths, readers: readers().collect() })), None),
+        Err(why) => (None, Some(format!("nobody could look whether tasks that only read changed files: {why}"))),
+    };
+    let freed = Event::SharedFreed { run: run.id, undeclared };
+    std::iter::once(freed).chain(note.map(|note| Event::RunNoted { run: run.id, note })).collect()
+}
+
 fn bringing(state: &State, run: RunId) -> Option<&Bringing> {
     state.run(run)?.bringing.as_ref()
 }
@@ -200,6 +225,8 @@ fn job_ended(state: &State, job: JobId, result: JobResult) -> Vec<Event> {
             }
             _ => Vec::new(),
         },
+        // Laying lanes out reports by itself.
+        JobId::Setup(..) => Vec::new(),
         JobId::Check(attempt, index) => check(attempt, false, index, Phase::Checking(index)),
         JobId::Merged(attempt, index) => check(attempt, true, index, Phase::Rechecking(index)),
         JobId::Probe(attempt) => match state.live(attempt) {
@@ -287,8 +314,15 @@ pub fn moved(run: &Run, trigger: Trigger) -> Option<Event> {
     }
 }
 
+/// Why a task of a plan that stops at a failure is not begun.
+pub const STOPS: &str = "the plan stops after a failure";
+
 /// Runs on their way to an end, or to waiting for a person.
 pub fn due(state: &mut State, ctx: &mut Ctx) -> Vec<Event> {
+    let used_up = budget::due(state, ctx);
+    if !used_up.is_empty() {
+        return used_up;
+    }
     for run in state.index.dirty.iter().filter_map(|run| state.run(*run)) {
         let Some(index) = state.index.runs.get(&run.id) else { continue };
         let events = due_of(state, ctx, run, index);
@@ -310,7 +344,11 @@ fn due_of(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex) -> Vec<Event> {
         RunState::Analyzing | RunState::Planning if run.cancelled => moved(run, Trigger::Cancel).into_iter().collect(),
         RunState::Executing | RunState::Monitoring | RunState::Escalating if index.unsettled == 0 => {
             if let Shared::Ready(_) = run.shared {
-                return vec![Event::SharedFreed { run: run.id }];
+                // Readers that were killed half-way say nothing that counts.
+                return vec![match run.cancelled {
+                    true => Event::SharedFreed { run: run.id, undeclared: None },
+                    false => Event::SharedInspecting { run: run.id },
+                }];
             }
             if run.proving_base != Proving::Idle && !run.base_unneeded && !run.cancelled {
                 return vec![Event::BaseDropped { run: run.id }];
@@ -318,6 +356,13 @@ fn due_of(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex) -> Vec<Event> {
             if run.proving_base != Proving::Idle || run.shared != Shared::None {
                 // Whoever works in those lanes reports, and then they are free.
                 return Vec::new();
+            }
+            if run.undeclared.is_some() && !run.cancelled {
+                // What the readers said may not stand.
+                return match run.state {
+                    RunState::Monitoring if index.open > 0 => moved(run, Trigger::Escalate).into_iter().collect(),
+                    _ => Vec::new(),
+                };
             }
             let trigger = match run.state {
                 _ if run.cancelled => Trigger::Cancel,
@@ -328,10 +373,10 @@ fn due_of(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex) -> Vec<Event> {
             moved(run, trigger).into_iter().collect()
         }
         // Not while it is open what becomes of a failed attempt: it may be due again.
-        RunState::Monitoring if !index.moving() && index.open > 0 && state.index.failed.is_empty() => {
+        RunState::Monitoring if !goes_on(run, index) && index.open > 0 && state.index.failed.is_empty() => {
             moved(run, Trigger::Escalate).into_iter().collect()
         }
-        RunState::Escalating if index.moving() || index.open == 0 => {
+        RunState::Escalating if goes_on(run, index) || index.open == 0 => {
             moved(run, Trigger::UserResponse).into_iter().collect()
         }
         RunState::Completing => completing(state, ctx, run),
@@ -339,17 +384,29 @@ fn due_of(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex) -> Vec<Event> {
     }
 }
 
+/// Whether anything of a run goes on without anybody's answer.
+fn goes_on(run: &Run, index: &RunIndex) -> bool {
+    if run.exhausted.is_some() && !run.stopping { index.trying() > 0 } else { index.moving() }
+}
+
 /// Tasks of a run that was cancelled, or that stops after a failure: all that no process stands for is over.
 fn stop_leftovers(state: &State, run: &Run) -> Vec<Event> {
     let mut events = Vec::new();
+    let why = match run.exhausted {
+        Some(limit) => format!("what the run may use is used up ({})", limit.word()),
+        None => STOPS.to_owned(),
+    };
     for task in run.tasks.iter().filter_map(|task| state.task(*task)) {
+        if events.len() >= super::ANSWER_MAX {
+            break;
+        }
         let over = match (task.state, task.current()) {
             (TaskState::Settled(_), _) => false,
             // What runs reports its end; what is landing lands.
             (TaskState::Trying, Some((id, live))) => {
                 let stoppable = super::effect::job_of(id, live).is_none()
                     && !matches!(live.phase, Phase::Advancing | Phase::Probing | Phase::Compensating);
-                run.cancelled && stoppable
+                (run.cancelled && stoppable) || (run.stopping && live.phase == Phase::Preparing)
             }
             (TaskState::Asking(_), _) => run.cancelled,
             _ => true,
@@ -357,7 +414,7 @@ fn stop_leftovers(state: &State, run: &Run) -> Vec<Event> {
         if over {
             events.push(match run.cancelled {
                 true => stopped(state, task, "the run was cancelled"),
-                false => settled(task, Settled::Blocked, "the plan stops after a failure"),
+                false => settled(task, Settled::Blocked, &why),
             });
         }
     }

@@ -13,13 +13,17 @@ use tokio::sync::mpsc;
 use super::{
     agents::keeper::{self, Job},
     facts,
-    lanes::{ApplyPlan, LaneError, Merge, Oid, Prepare, Repo, Snapshot, SnapshotOptions, UndoPlan, Undone},
+    lanes::{
+        ApplyPlan, LaneError, Merge, Oid, Prepare, PreparedLane, Repo, Snapshot, SnapshotOptions, UndoPlan, Undone,
+        nanos,
+    },
     main_loop::Wake,
     reconcile,
     steps::Steps,
     sweep,
 };
 use crate::{
+    config::LanesConfig,
     core::{
         Effect, Report, State,
         facts::Facts,
@@ -45,6 +49,28 @@ pub struct Bounds {
     pub min_free_bytes: u64,
 }
 
+/// Where the user's own playbooks and skills are.
+#[derive(Debug, Clone, Default)]
+pub struct Library {
+    /// The configuration's folder.
+    pub config: PathBuf,
+    /// Further folders with skills.
+    pub skills: Vec<String>,
+}
+
+/// What must run in a lane before anybody works there.
+pub struct SetUp {
+    /// The job.
+    pub order: JobOrder,
+    /// The lane's folder.
+    pub lane: PathBuf,
+    /// What is reported then.
+    pub then: Box<dyn FnOnce(Result<(), String>) -> Report + Send>,
+}
+
+/// How long a lane's setup may take, milliseconds.
+const SETUP_MS_MAX: u64 = 30 * 60 * 1000;
+
 /// What carries the effects of one workspace out.
 pub struct Hands {
     repo: Repo,
@@ -59,6 +85,10 @@ pub struct Hands {
     exe: PathBuf,
     /// Held by whatever is under way.
     steps: Steps,
+    /// What lanes are given.
+    stores: LanesConfig,
+    /// Where the user's own playbooks and skills are.
+    library: Library,
     /// Most lanes, and what must stay free where they are.
     pub bounds: Bounds,
     /// The machine was started anew since the journal's last daemon: the keeper's log may lack what it saw last.
@@ -71,7 +101,8 @@ impl Hands {
         repo: Repo,
         dir: PathBuf,
         exe: PathBuf,
-        file_bytes_max: u64,
+        stores: LanesConfig,
+        library: Library,
         bounds: Bounds,
         steps: Steps,
     ) -> std::io::Result<Hands> {
@@ -79,9 +110,9 @@ impl Hands {
             crate::config::create_private(&dir.join(folder))?;
         }
         let other_boot = other_boot(&dir)?;
-        let options = SnapshotOptions { file_bytes_max, ..SnapshotOptions::default() };
+        let options = SnapshotOptions { file_bytes_max: stores.max_file_mb << 20, ..SnapshotOptions::default() };
         let (last, envs) = (HashMap::new(), HashSet::new());
-        Ok(Hands { repo, dir, options, last, envs, exe, steps, bounds, other_boot })
+        Ok(Hands { repo, dir, options, last, envs, exe, steps, stores, library, bounds, other_boot })
     }
 
     /// Whether it is said that something is unfinished here.
@@ -156,7 +187,7 @@ impl Hands {
 
     /// A keeper's result in the core's words; for a red check with the names of the tests that failed.
     pub fn result(&self, job: JobId, ended: keeper::Ended) -> JobResult {
-        let check = !matches!(job, JobId::Attempt(_) | JobId::Probe(_) | JobId::Compensate(_));
+        let check = !matches!(job, JobId::Attempt(_) | JobId::Probe(_) | JobId::Compensate(_) | JobId::Setup(..));
         let end = reconcile::end(ended.end);
         let failures = match check && !end.success() {
             true => prove::failing_tests(&read_capped(&self.log(job))),
@@ -176,6 +207,27 @@ impl Hands {
         self.dir.join("lanes").join(lane.to_string())
     }
 
+    /// What the lanes of a run are given, and what is run in a new one: as the user's configuration says, and the
+    /// workspace's, which was trusted before the run began.
+    fn needs(&self, state: &State, run: RunId) -> (Prepare, Vec<String>) {
+        let project = state.run(run).and_then(|run| run.facts.as_ref()).map(|facts| facts.lanes.clone());
+        let project = project.unwrap_or_default();
+        let both = |own: &[String], theirs: &[String]| {
+            let more = theirs.iter().filter(|name| !own.contains(name));
+            own.iter().chain(more).cloned().collect::<Vec<String>>()
+        };
+        let all = (1..=self.bounds.lanes_max).map(LaneId);
+        let prepare = Prepare {
+            copy: both(&self.stores.copy, &project.copy),
+            link: both(&self.stores.link, &project.link),
+            idle: all.filter(|lane| !state.index.lanes.contains(lane)).collect(),
+            asked_at: nanos(),
+            ..Prepare::default()
+        };
+        let setup = if self.stores.setup.is_empty() { project.setup } else { self.stores.setup.clone() };
+        (prepare, setup)
+    }
+
     /// Carries out everything but jobs, on a blocking thread, and reports.
     pub fn carry_out(&mut self, effect: Effect, state: &State, wakes: &mpsc::UnboundedSender<Wake>) {
         let (repo, dir, wakes) = (self.repo.clone(), self.dir.clone(), wakes.clone());
@@ -189,6 +241,7 @@ impl Hands {
             | Effect::PrepareShared { lane, .. }
             | Effect::PrepareBase { lane, .. }
             | Effect::PrepareFinal { lane, .. }
+            | Effect::InspectShared { lane, .. }
             | Effect::Harvest { lane, .. } => Some(Place::Lane(*lane)),
             Effect::Advance { run, .. } | Effect::SetRef { run, .. } | Effect::Publish { run, .. } => {
                 Some(Place::Ref(*run))
@@ -208,27 +261,67 @@ impl Hands {
             Effect::Survey { run } => run_of(*run).env.get("PATH").cloned().unwrap_or_default(),
             _ => String::new(),
         };
+        let library = match &effect {
+            Effect::Survey { .. } => self.library.clone(),
+            _ => Library::default(),
+        };
+        let (prepare, setup) = match laying_out(&effect) {
+            Some(run) => self.needs(state, run),
+            None => (Prepare::default(), Vec::new()),
+        };
         let step = move || {
-            let prepare = |lane: LaneId, commit: &str| -> Result<(), String> {
-                let commit: Oid = commit.parse().map_err(said)?;
-                sweep::room(&lanes_dir, bounds.min_free_bytes)?;
-                let prepared = again(|| repo.prepare_lane(lane, &lanes_dir, &commit, &checkout, &Prepare::default()));
-                prepared.map(|_| ()).map_err(said)
+            let tell = |report: Report| {
+                let _ = wakes.send(Wake::Report(report));
+            };
+            // Lays a lane out; where something must run in it first, the report waits for that.
+            let lay_out = |lane: LaneId, run: RunId, commit: &str, then: Then| {
+                let prepared = || -> Result<PreparedLane, String> {
+                    let commit: Oid = commit.parse().map_err(said)?;
+                    sweep::room(&lanes_dir, bounds.min_free_bytes)?;
+                    again(|| repo.prepare_lane(lane, &lanes_dir, &commit, &checkout, &prepare)).map_err(said)
+                };
+                let prepared = match prepared() {
+                    Ok(prepared) => prepared,
+                    Err(why) => return tell(then(Err(why))),
+                };
+                for missing in &prepared.missing {
+                    let note = format!("{} is not in the lanes: {}", missing.path.display(), missing.why);
+                    tell(Report::Noted { run, note });
+                }
+                if setup.is_empty() || Repo::is_set_up(&prepared.path, &setup_mark(&setup)) {
+                    return tell(then(Ok(())));
+                }
+                let id = JobId::Setup(lane, prepared.number);
+                let env = [("ORCHESTRATOR_RUN".to_owned(), run.to_string())].into();
+                let (cwd, timeout_ms) = (String::new(), Some(SETUP_MS_MAX));
+                let order = JobOrder { id, run, argv: setup.clone(), lane, cwd, env, timeout_ms, silence_ms: None };
+                let _ = wakes.send(Wake::SetUp(Box::new(SetUp { order, lane: prepared.path, then })));
             };
             let report = match effect {
-                Effect::Survey { run } => survey(&repo, &checkout, run, &options, &path_var),
-                Effect::PrepareLane { attempt, lane, commit, .. } => match prepare(lane, &commit) {
-                    Ok(()) => Report::LanePrepared { attempt },
-                    Err(why) => Report::LaneFailed { attempt, why },
-                },
+                Effect::Survey { run } => survey(&repo, &checkout, run, &options, &path_var, &library),
+                Effect::PrepareLane { attempt, run, lane, commit } => {
+                    let then = move |done: Result<(), String>| match done {
+                        Ok(()) => Report::LanePrepared { attempt },
+                        Err(why) => Report::LaneFailed { attempt, why },
+                    };
+                    return lay_out(lane, run, &commit, Box::new(then));
+                }
                 Effect::PrepareShared { run, lane, commit } => {
-                    Report::SharedPrepared { run, failed: prepare(lane, &commit).err() }
+                    let then = move |done: Result<(), String>| Report::SharedPrepared { run, failed: done.err() };
+                    return lay_out(lane, run, &commit, Box::new(then));
                 }
                 Effect::PrepareBase { run, lane, commit } => {
-                    Report::BasePrepared { run, failed: prepare(lane, &commit).err() }
+                    let then = move |done: Result<(), String>| Report::BasePrepared { run, failed: done.err() };
+                    return lay_out(lane, run, &commit, Box::new(then));
                 }
                 Effect::PrepareFinal { run, lane, commit } => {
-                    Report::FinalPrepared { run, failed: prepare(lane, &commit).err() }
+                    let then = move |done: Result<(), String>| Report::FinalPrepared { run, failed: done.err() };
+                    return lay_out(lane, run, &commit, Box::new(then));
+                }
+                Effect::InspectShared { run, lane } => {
+                    let lane = lanes_dir.join(lane.to_string());
+                    let changed = again(|| repo.dirty_paths(&lane, &options)).map_err(said);
+                    Report::SharedInspected { run, changed: changed.map(|paths| texts(&paths)) }
                 }
                 Effect::Harvest { attempt, run, lane, from, message } => {
                     let lane = lanes_dir.join(lane.to_string());
@@ -279,7 +372,7 @@ impl Hands {
                 Effect::Start(_) | Effect::Stop { .. } | Effect::Limit { .. } => return,
             };
             drop(steps);
-            let _ = wakes.send(Wake::Report(report));
+            tell(report);
         };
         let before = place.and_then(|place| self.last.remove(&place));
         let begun = tokio::spawn(async move {
@@ -293,6 +386,25 @@ impl Hands {
             self.last.insert(place, begun);
         }
     }
+}
+
+/// What a lane that is laid out leads to, or what kept it from that.
+type Then = Box<dyn FnOnce(Result<(), String>) -> Report + Send>;
+
+/// The run that an effect lays a lane out for.
+fn laying_out(effect: &Effect) -> Option<RunId> {
+    match effect {
+        Effect::PrepareLane { run, .. }
+        | Effect::PrepareShared { run, .. }
+        | Effect::PrepareBase { run, .. }
+        | Effect::PrepareFinal { run, .. } => Some(*run),
+        _ => None,
+    }
+}
+
+/// A setup as it is remembered beside the lane.
+pub fn setup_mark(argv: &[String]) -> String {
+    argv.join("\n")
 }
 
 /// Where steps must not overtake each other.
@@ -368,18 +480,27 @@ pub fn look(
     Ok((snapshot, found))
 }
 
-fn survey(repo: &Repo, checkout: &Path, run: RunId, options: &SnapshotOptions, path_var: &str) -> Report {
+fn survey(
+    repo: &Repo,
+    checkout: &Path,
+    run: RunId,
+    options: &SnapshotOptions,
+    path_var: &str,
+    library: &Library,
+) -> Report {
     // A run of this number may have been here before: under another state folder, or before this one was deleted.
     let looked = repo
         .delete_refs(&format!("refs/orchestrator/{run}/"))
         .and_then(|()| look(repo, checkout, &format!("refs/orchestrator/{run}/base"), options, path_var));
     match looked {
-        Ok((snapshot, facts)) => {
+        Ok((snapshot, mut facts)) => {
+            facts.playbooks.extend(facts::of_user(&library.config, &library.skills));
             let skipped = snapshot.skipped.iter();
             let skipped: Vec<(String, String)> =
                 skipped.map(|skipped| (skipped.path.to_string_lossy().into_owned(), skipped.why.to_string())).collect();
             let mut notes: Vec<String> =
                 skipped.iter().map(|(path, why)| format!("{path} is not part of the run: {why}")).collect();
+            notes.extend(facts::lane_problem(checkout));
             if !facts.playbooks.is_empty() {
                 notes.extend(playbook::with_project(&playbook::builtin(), &facts).1);
             }

@@ -16,14 +16,16 @@ use tokio::sync::mpsc;
 use super::{
     agents::keeper::{self, Keeper, Notice, Order},
     convert::{View, WorkspaceInfo},
-    effects::Hands,
+    effects::{Hands, SetUp, setup_mark},
+    lanes::Repo,
     publish::{Published, Subscribers},
     reconcile,
 };
 use crate::{
     core::{
         Command, Ctx, Effect, Event, Input, Rejection, Reply, Report, Rng, Settings, State, effect,
-        job::{JobId, JobOrder},
+        job::{End, JobId, JobOrder, JobResult},
+        recover::failure::SETUP,
         step,
     },
     store::{AppendError, Journal, NewCommit, Position, StoreError, Urgency},
@@ -47,6 +49,8 @@ pub enum Wake {
     Report(Report),
     /// Somebody wants to know something.
     Read(Read),
+    /// A lane is laid out, and something must run in it first.
+    SetUp(Box<SetUp>),
     /// A commit is on disk, or is not and never will be.
     Durable(Result<Position, StoreError>),
     /// The keeper has something to say, in the connection of this number.
@@ -76,7 +80,34 @@ const FOLD_AFTER: u64 = 200;
 /// How long an idle workspace keeps its keeper's connection: a keeper without one ends by itself.
 const KEEPER_IDLE: Duration = Duration::from_secs(10);
 
+/// The events of a turn, and where they may be parted.
+#[derive(Default)]
+struct Told {
+    events: Vec<Event>,
+    cuts: Vec<usize>,
+}
+
+impl Told {
+    fn add(&mut self, events: Vec<Event>, cuts: &[usize]) {
+        let from = self.events.len();
+        self.cuts.extend(cuts.iter().map(|cut| from + cut));
+        self.events.extend(events);
+    }
+
+    /// The parts but the last, and that.
+    fn parts(self) -> (Vec<Vec<Event>>, Vec<Event>) {
+        let (mut events, mut parts, mut done) = (self.events, Vec::new(), 0);
+        for cut in self.cuts {
+            let rest = events.split_off(cut - done);
+            parts.push(std::mem::replace(&mut events, rest));
+            done = cut;
+        }
+        (parts, events)
+    }
+}
+
 /// What waits for a position to be on disk.
+#[derive(Default)]
 struct Pending {
     position: Position,
     effects: Vec<Effect>,
@@ -110,6 +141,8 @@ pub struct Workspace {
     lines: u64,
     /// Jobs that the keeper was told of and has not reported.
     at_keeper: HashMap<JobId, JobOrder>,
+    /// Lanes that are made ready for work, and what waits for that.
+    setups: HashMap<JobId, SetUp>,
     keeper_dir: PathBuf,
     exe: PathBuf,
     subscribers: Subscribers,
@@ -170,6 +203,7 @@ impl Workspace {
             line: Line::None,
             lines: 0,
             at_keeper: HashMap::new(),
+            setups: HashMap::new(),
             keeper_dir: opening.keeper_dir,
             exe: opening.exe,
             subscribers: Subscribers::default(),
@@ -220,7 +254,7 @@ impl Workspace {
     /// One turn: all that arrived, one commit.
     fn turn(&mut self, taken: Vec<Wake>, closing: &mut Option<Deliver>) {
         let at = now();
-        let mut events: Vec<Event> = Vec::new();
+        let mut events = Told::default();
         let mut effects: Vec<Effect> = Vec::new();
         let mut acks: Vec<String> = Vec::new();
         let mut answers: Vec<(Answer, Result<Reply, Rejection>)> = Vec::new();
@@ -233,6 +267,11 @@ impl Workspace {
                     answers.push((answer, reply));
                 }
                 Wake::Report(report) => self.report(at, report, &mut events, &mut effects),
+                Wake::SetUp(setup) => {
+                    let order = setup.order.clone();
+                    self.setups.insert(order.id, *setup);
+                    self.start(order);
+                }
                 Wake::Read(read) => reads.push(read),
                 Wake::Durable(Ok(position)) => self.released(position),
                 Wake::Durable(Err(error)) => {
@@ -254,6 +293,12 @@ impl Workspace {
             let _ = self.step(at, Input::Tick, &mut events, &mut effects);
         }
         let waited_for = !answers.is_empty() || closing.is_some();
+        // Where there are very many events, all but the last part of them are commits that nobody waits for.
+        let (parts, events) = events.parts();
+        for part in parts {
+            let Some(position) = self.commit(at, &part, &[], true) else { return };
+            self.pending.push_back(Pending { position, at, events: part, ..Pending::default() });
+        }
         let position = match self.commit(at, &events, &effects, waited_for) {
             Some(position) => position,
             None => return,
@@ -284,19 +329,44 @@ impl Workspace {
         &mut self,
         at: Timestamp,
         input: Input,
-        events: &mut Vec<Event>,
+        events: &mut Told,
         effects: &mut Vec<Effect>,
     ) -> Result<Reply, Rejection> {
         let mut ctx = Ctx { now: at, rng: &mut self.rng, settings: &self.settings };
         let done = step(&mut self.state, input, &mut ctx)?;
-        events.extend(done.events);
+        events.add(done.events, &done.cuts);
         effects.extend(done.effects);
         Ok(done.reply)
     }
 
-    fn report(&mut self, at: Timestamp, report: Report, events: &mut Vec<Event>, effects: &mut Vec<Effect>) {
+    fn report(&mut self, at: Timestamp, report: Report, events: &mut Told, effects: &mut Vec<Effect>) {
+        let report = match report {
+            Report::JobEnded { job: job @ JobId::Setup(..), result } => match self.set_up(job, result, effects) {
+                Some(report) => report,
+                None => return,
+            },
+            report => report,
+        };
         // A report is never refused: a stale one changes nothing.
         let _ = self.step(at, Input::Report(report), events, effects);
+    }
+
+    /// The setup of a lane is over: what that means for whoever waits for the lane.
+    fn set_up(&mut self, job: JobId, result: JobResult, effects: &mut Vec<Effect>) -> Option<Report> {
+        let setup = self.setups.remove(&job)?;
+        let cancelled = self.state.run(setup.order.run).is_none_or(|run| run.cancelled);
+        if result.end == End::Cancelled && !cancelled {
+            // It was ended for a run that is gone; somebody else has the lane now.
+            effects.push(Effect::Start(setup.order.clone()));
+            self.setups.insert(job, setup);
+            return None;
+        }
+        let line = setup.order.argv.join(" ");
+        let done = match result.end.success() {
+            true => Repo::mark_set_up(&setup.lane, &setup_mark(&setup.order.argv)).map_err(|error| error.to_string()),
+            false => Err(format!("{SETUP} `{line}` ended with {}\n{}", result.end, result.tail)),
+        };
+        Some((setup.then)(done))
     }
 
     /// Appends one commit of these events; the position it will have, or the head where there is nothing to store.
@@ -376,6 +446,14 @@ impl Workspace {
         self.carry_out(pending.effects);
         if pending.events.iter().any(|event| matches!(event, Event::RunEnded { .. })) {
             self.forget_old();
+        }
+        for event in &pending.events {
+            if let Event::RunCancelAsked { run } = event {
+                let of_run = self.setups.values().filter(|setup| setup.order.run == *run).map(|setup| setup.order.id);
+                for job in of_run.collect::<Vec<JobId>>() {
+                    self.order(Order::Cancel { id: job.to_string(), grace_ms: reconcile::GRACE_MS });
+                }
+            }
         }
         if !pending.acks.is_empty()
             && let Line::Open(keeper) = &self.line
@@ -466,7 +544,7 @@ impl Workspace {
         &mut self,
         at: Timestamp,
         notice: Notice,
-        events: &mut Vec<Event>,
+        events: &mut Told,
         effects: &mut Vec<Effect>,
         acks: &mut Vec<String>,
     ) {
@@ -512,7 +590,7 @@ impl Workspace {
         &mut self,
         at: Timestamp,
         ended: keeper::Ended,
-        events: &mut Vec<Event>,
+        events: &mut Told,
         effects: &mut Vec<Effect>,
         acks: &mut Vec<String>,
     ) {
@@ -529,7 +607,7 @@ impl Workspace {
     }
 
     /// A keeper has said what it knows: orders that waited go out, and so does every job it has never heard of.
-    fn greeted(&mut self, at: Timestamp, known: HashSet<JobId>, events: &mut Vec<Event>, effects: &mut Vec<Effect>) {
+    fn greeted(&mut self, at: Timestamp, known: HashSet<JobId>, events: &mut Told, effects: &mut Vec<Effect>) {
         let waiting = match std::mem::replace(&mut self.line, Line::None) {
             Line::Connecting(Some(keeper), waiting) => {
                 self.line = Line::Open(keeper);

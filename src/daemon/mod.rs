@@ -300,12 +300,23 @@ pub fn folder_of(start: &std::path::Path) -> Result<PathBuf, ApiError> {
 pub fn playbooks(start: &std::path::Path) -> (Vec<(Playbook, Option<PathBuf>)>, Vec<String>) {
     // They belong to the checkout's root, wherever in it somebody stands.
     let checkout = start.ancestors().find(|folder| folder.join(".git").exists()).unwrap_or(start);
-    let folder = std::path::Path::new(".orchestrator").join("playbooks");
-    let entries = std::fs::read_dir(checkout.join(&folder)).into_iter().flatten().flatten();
-    let mut files: Vec<PathBuf> = entries.map(|entry| folder.join(entry.file_name())).collect();
+    let mut files: Vec<PathBuf> = Vec::new();
+    for folder in ["playbooks", "skills"].map(|name| std::path::Path::new(".orchestrator").join(name)) {
+        let entries = std::fs::read_dir(checkout.join(&folder)).into_iter().flatten().flatten();
+        files.extend(entries.map(|entry| folder.join(entry.file_name())));
+    }
     files.sort();
-    let facts = facts::gather(checkout, &files, std::ffi::OsStr::new(""));
-    let (playbooks, problems) = playbook::with_project(&playbook::builtin(), &facts);
-    let file = |playbook: &Playbook| playbook.derived.then(|| checkout.join(playbook.file()));
+    let mut facts = facts::gather(checkout, &files, std::ffi::OsStr::new(""));
+    // Without a configuration that can be read there are none of the user's; whoever needs it says so.
+    if let Ok(places) = crate::config::Places::find() {
+        let paths = crate::config::Config::load(&places).map(|config| config.skill.paths).unwrap_or_default();
+        facts.playbooks.extend(facts::of_user(&places.config, &paths));
+    }
+    let builtin = playbook::builtin();
+    let (playbooks, problems) = playbook::with_project(&builtin, &facts);
+    let file = |playbook: &Playbook| {
+        let brought = !builtin.iter().any(|known| known.name == playbook.name);
+        brought.then(|| checkout.join(playbook.file()))
+    };
     (playbooks.into_iter().map(|playbook| (playbook.clone(), file(&playbook))).collect(), problems)
 }

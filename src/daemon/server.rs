@@ -73,6 +73,13 @@ impl Session {
         Session { shared, role, greeted: Arc::default(), last_look: Arc::default() }
     }
 
+    /// Names of the playbooks and skills of a checkout, and of the user.
+    async fn library(&self, checkout: PathBuf) -> Vec<String> {
+        let look = tokio::task::spawn_blocking(move || super::playbooks(&checkout).0);
+        let found = look.await.unwrap_or_default();
+        found.into_iter().map(|(playbook, _)| playbook.name).collect()
+    }
+
     fn greeted(&self, act: Act) -> Result<&Greeted, ApiError> {
         roles::allow(self.role, act)?;
         self.greeted.get().ok_or_else(|| {
@@ -261,6 +268,7 @@ impl OrchestratorApiServer for Session {
             env: &greeted.env,
             trust: false,
             settings: &self.shared.settings,
+            playbooks: &[],
         };
         let request = convert::process_request(request.check()?, &given)?;
         let dry = request.mode == Mode::Plan;
@@ -283,14 +291,18 @@ impl OrchestratorApiServer for Session {
 
     async fn submit_task(&self, task: Unchecked<TaskSubmission>) -> RpcResult<TaskResponse> {
         let greeted = self.greeted(Act::Work)?;
+        let task = task.check()?;
+        let names_one = matches!(task.kind.as_str(), "skill_execution" | "workflow_execution");
+        let playbooks = if names_one { self.library(greeted.checkout.clone()).await } else { Vec::new() };
         let given = Given {
             now: now(),
             checkout: &greeted.checkout,
             env: &greeted.env,
             trust: false,
             settings: &self.shared.settings,
+            playbooks: &playbooks,
         };
-        let command = convert::submit_task(task.check()?, &given)?;
+        let command = convert::submit_task(task, &given)?;
         let answer = self.command(Act::Work, command, |view, reply| match reply {
             Reply::Task(task) => convert::task_response(view, task),
             other => Err(unexpected(&other)),

@@ -19,7 +19,7 @@ use tokio::{
 
 use super::{
     convert::{View, WorkspaceInfo},
-    effects::{Bounds, Hands},
+    effects::{Bounds, Hands, Library},
     lanes::{FolderLimits, Found, Git, LaneError, discover},
     main_loop::{Deliver, Opening, Wake, Workspace},
     own_program,
@@ -227,12 +227,13 @@ impl Shared {
             };
             let steps = Steps::take(&dir).map_err(unavailable)?;
             let _ = repo.sweep();
-            let file_bytes_max = shared.config.lanes.max_file_mb << 20;
+            let stores = shared.config.lanes.clone();
+            let library = Library { config: shared.places.config.clone(), skills: shared.config.skill.paths.clone() };
             let bounds = Bounds {
                 lanes_max: shared.config.lanes.max,
                 min_free_bytes: (shared.config.state.min_free_gb.max(0.0) * f64::from(1 << 30)) as u64,
             };
-            let hands = Hands::new(repo, dir.clone(), shared.exe.clone(), file_bytes_max, bounds, steps)
+            let hands = Hands::new(repo, dir.clone(), shared.exe.clone(), stores, library, bounds, steps)
                 .map_err(unavailable)?;
             let opening = Opening {
                 info,

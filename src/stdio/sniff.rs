@@ -45,7 +45,7 @@ const NONSENSE: &str = "the input is neither LSP (it begins with `Content-Length
 pub fn sniff(bytes: &[u8], ended: bool) -> Sniffed {
     let more = |refusal| if ended { Sniffed::Refused(refusal) } else { Sniffed::More };
     let after_bom = match bytes {
-        [rest @ ..] if rest.len() < BOM.len() && BOM.starts_with(rest) => return more(NONSENSE),
+        rest if rest.len() < BOM.len() && BOM.starts_with(rest) => return more(NONSENSE),
         [_, _, _, rest @ ..] if bytes.starts_with(BOM) => rest,
         rest => rest,
     };

@@ -63,8 +63,9 @@ pub struct NewCommit {
     pub events: Vec<u8>,
 }
 
-/// The largest `events` that a commit may have. Far above any honest commit; it keeps one mistake from filling memory.
-pub const EVENTS_BYTES_MAX: usize = 64 << 20;
+/// The largest `events` that a commit may have: as much as one message to the daemon, since a plan of a million tasks is
+/// one event. What follows from an event is stored in parts long before this.
+pub const EVENTS_BYTES_MAX: usize = 256 << 20;
 
 impl NewCommit {
     /// Refuses what could be stored but not read, exported or imported again: anything but a JSON array in one

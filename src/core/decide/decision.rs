@@ -29,6 +29,10 @@ pub enum DecisionKind {
     RetryExhausted,
     /// An effect outside could not be taken back.
     StuckUndo,
+    /// The run has used up what it may use.
+    Budget,
+    /// Files changed in the lane that readers share.
+    UndeclaredWrite,
 }
 
 impl DecisionKind {
@@ -44,6 +48,8 @@ impl DecisionKind {
             DecisionKind::Conflict => "conflict",
             DecisionKind::RetryExhausted => "retry_exhausted",
             DecisionKind::StuckUndo => "stuck_undo",
+            DecisionKind::Budget => "budget",
+            DecisionKind::UndeclaredWrite => "undeclared_write",
         }
     }
 }

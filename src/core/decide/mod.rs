@@ -16,14 +16,14 @@ use super::{
     event::Event,
     land::settled,
     plan::spec::Effect as Touches,
-    run::{Run, RunState},
+    run::{Run, RunState, Undeclared},
     state::State,
     task::{Settled, Task, TaskState},
 };
-use crate::ids::DecisionId;
+use crate::ids::{DecisionId, RunId};
 
 /// The consequences of answers that were just given.
-pub fn due(state: &mut State, _ctx: &mut Ctx) -> Vec<Event> {
+pub fn due(state: &mut State, ctx: &mut Ctx) -> Vec<Event> {
     while let Some(id) = state.index.answered.pop_front() {
         let Some(decision) = state.decisions.get(&id) else { continue };
         let Some(answer) = decision.answer() else { continue };
@@ -49,6 +49,13 @@ pub fn due(state: &mut State, _ctx: &mut Ctx) -> Vec<Event> {
             return vec![Event::DecisionWithdrawn { decision: id, why: why.to_owned() }];
         }
     }
+    for run in state.index.dirty.iter().filter_map(|run| state.run(*run)) {
+        if let Some(undeclared) = run.undeclared.as_ref().filter(|_| !run.cancelled)
+            && find(state, run, DecisionKind::UndeclaredWrite).is_none()
+        {
+            return vec![ask_undeclared(state, ctx, run, undeclared)];
+        }
+    }
     Vec::new()
 }
 
@@ -68,6 +75,8 @@ fn consequence(state: &State, decision: &Decision, choice: &str) -> Vec<Event> {
         (DecisionKind::Clarify, "cancel") => vec![Event::RunCancelAsked { run }],
         // Planning reads the chosen playbook off the answered decision.
         (DecisionKind::Clarify, _) => Vec::new(),
+        (DecisionKind::Budget, choice) => of_budget(state, run, choice),
+        (DecisionKind::UndeclaredWrite, choice) => of_undeclared(state, run, choice),
         (kind, choice) => match task {
             Some(task) if task.state == TaskState::Asking(decision.id) => of_task(kind, choice, task),
             _ => Vec::new(),
@@ -95,8 +104,63 @@ fn of_task(kind: DecisionKind, choice: &str, task: &Task) -> Vec<Event> {
         (DecisionKind::RetryExhausted, _) => vec![settled(task, Settled::Failed, "a person gave it up")],
         (DecisionKind::StuckUndo, "done") => vec![settled(task, Settled::Undone, "a person took it back")],
         (DecisionKind::StuckUndo, _) => vec![settled(task, Settled::Stuck, "its effect outside is still there")],
-        (DecisionKind::Clarify | DecisionKind::Trust | DecisionKind::PlanApproval, _) => Vec::new(),
+        (
+            DecisionKind::Clarify
+            | DecisionKind::Trust
+            | DecisionKind::PlanApproval
+            | DecisionKind::Budget
+            | DecisionKind::UndeclaredWrite,
+            _,
+        ) => Vec::new(),
     }
+}
+
+fn of_budget(state: &State, id: RunId, choice: &str) -> Vec<Event> {
+    let Some(run) = state.run(id).filter(|run| run.exhausted.is_some() && !run.stopping && !run.cancelled) else {
+        return Vec::new();
+    };
+    vec![match choice {
+        "raise" => super::budget::raised(run),
+        "stop" => Event::RunStopping { run: id },
+        _ => Event::RunCancelAsked { run: id },
+    }]
+}
+
+fn of_undeclared(state: &State, id: RunId, choice: &str) -> Vec<Event> {
+    let Some(undeclared) = state.run(id).and_then(|run| run.undeclared.as_ref()) else { return Vec::new() };
+    vec![match choice {
+        "again" => Event::TasksApart { run: id, tasks: undeclared.readers.clone() },
+        _ => Event::UndeclaredAccepted { run: id },
+    }]
+}
+
+/// What is asked when files changed in the lane that readers share.
+fn ask_undeclared(state: &State, ctx: &Ctx, run: &Run, undeclared: &Undeclared) -> Event {
+    let Undeclared { paths, readers } = undeclared;
+    open(state, ctx, run, DecisionKind::UndeclaredWrite, None, |decision| {
+        let who = match readers.as_slice() {
+            [one] => format!("{one} changed files though it is declared to read only."),
+            many => format!("One of {} tasks that are declared to read only changed files.", many.len()),
+        };
+        decision.question = short(&format!("{who} What does that mean for {}?", run.id));
+        let files: String = paths.iter().take(20).map(|path| format!("- `{path}`\n")).collect();
+        let names: Vec<String> = readers.iter().take(50).map(ToString::to_string).collect();
+        decision.detail = format!(
+            "They share one lane, so another of them may have read what was changed:\n\n{files}\nThe change is thrown \
+             away with the lane in any case. Tasks that read there: {}.",
+            names.join(", ")
+        );
+        decision.criticality = 0.1;
+        decision.options = vec![
+            choice(
+                "again",
+                "Do them again, apart",
+                "Each runs in a lane of its own; the one that writes fails by name.",
+                true,
+            ),
+            choice("accept", "Let it stand", "What they found stands; the changes are gone.", true),
+        ];
+    })
 }
 
 /// The event that opens a question; `fill` writes it.

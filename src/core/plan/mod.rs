@@ -96,7 +96,7 @@ fn clarify(state: &State, ctx: &Ctx, run: &Run, playbooks: &[playbook::Playbook]
             run.request.description
         );
         decision.criticality = 0.3;
-        let shown = playbooks.iter().take(5);
+        let shown = playbooks.iter().filter(|playbook| !playbook.name.starts_with(playbook::PREFIX)).take(5);
         decision.options =
             shown.map(|playbook| decide::choice(&playbook.name, &playbook.name, &playbook.about, true)).collect();
         decision.options.push(decide::choice("cancel", "Cancel", "Nothing is done.", true));
@@ -117,10 +117,12 @@ fn planned(
     matched: Vec<(String, f64)>,
     facts: &Facts,
 ) -> Vec<Event> {
-    if let Err(why) = inline_playbooks(&mut plan, &ctx.settings.playbooks, facts) {
-        return refuse(run, why);
-    }
+    let expanded = match inline_playbooks(&mut plan, &ctx.settings.playbooks, facts) {
+        Ok(expanded) => expanded,
+        Err(why) => return refuse(run, why),
+    };
     bind_checks(&mut plan, run);
+    let as_asked = !expanded && run.request.verify.is_empty() && run.request.plan.is_some();
     let warnings = match file::check(&plan) {
         Ok(checked) => checked.warnings.iter().map(|warning| warning.message.clone()).collect(),
         Err(_) if plan.tasks.is_empty() && source.starts_with("playbook:") => {
@@ -131,11 +133,11 @@ fn planned(
     let info = PlanInfo {
         source,
         title: plan.title.clone(),
-        strategy: plan.strategy,
+        strategy: run.request.strategy.unwrap_or(plan.strategy),
         coordination: plan.coordination,
         max_parallel: plan.max_parallel,
         on_failure: plan.on_failure,
-        budget: plan.budget.clone(),
+        budget: plan.budget.within(&run.request.budget),
         verify: plan.verify.clone(),
         warnings,
         matched,
@@ -146,7 +148,8 @@ fn planned(
         run: run.id,
         info: Box::new(info),
         first,
-        tasks: plan.tasks,
+        tasks: if as_asked { Vec::new() } else { plan.tasks },
+        as_asked,
         baseline: baseline.clone(),
     }];
     // A check that another run has already made on this very tree need not run again.
@@ -205,16 +208,16 @@ pub fn criteria_checks(run: &Run) -> Vec<Argv> {
     checks
 }
 
-/// Tasks that name a playbook are replaced by its tasks.
-fn inline_playbooks(plan: &mut Plan, known: &[playbook::Playbook], facts: &Facts) -> Result<(), String> {
+/// Tasks that name a playbook or a skill are replaced by its tasks; whether there were any.
+pub fn inline_playbooks(plan: &mut Plan, known: &[playbook::Playbook], facts: &Facts) -> Result<bool, String> {
     if plan.tasks.iter().all(|task| task.kind() != Kind::Workflow) {
-        return Ok(());
+        return Ok(false);
     }
     let (playbooks, _) = playbook::with_project(known, facts);
     // Playbooks may name playbooks, at most as deep as plans may go.
     for _ in 0..5 {
-        let Some(at) = plan.tasks.iter().position(|task| task.kind() == Kind::Workflow) else { return Ok(()) };
-        let Work::Playbook { name, params } = plan.tasks[at].work.clone() else { return Ok(()) };
+        let Some(at) = plan.tasks.iter().position(|task| task.kind() == Kind::Workflow) else { return Ok(true) };
+        let Work::Playbook { name, params } = plan.tasks[at].work.clone() else { return Ok(true) };
         let found = playbooks.iter().find(|playbook| playbook.name == name).ok_or_else(|| {
             let near = nearest(&name, playbooks.iter().map(|playbook| playbook.name.as_str()));
             format!(
@@ -227,7 +230,7 @@ fn inline_playbooks(plan: &mut Plan, known: &[playbook::Playbook], facts: &Facts
     }
     match plan.tasks.iter().find(|task| task.kind() == Kind::Workflow) {
         Some(task) => Err(format!("playbooks name each other more than five deep, at task {:?}", task.name)),
-        None => Ok(()),
+        None => Ok(true),
     }
 }
 
@@ -315,7 +318,8 @@ fn needs_trust(state: &State, run: &Run) -> Option<String> {
     let derived = tasks().any(|task| task.spec.extras().derived);
     let checked = || tasks().any(|task| task.spec.verify.is_none() && task.spec.effect != Effect::None);
     let criteria_found = || !criteria_checks(run).is_empty();
-    (derived || (criteria_found() && checked())).then(|| facts.manifests_hash.clone())
+    let laid_out = || !facts.lanes.setup.is_empty() && tasks().any(|task| task.spec.kind() != Kind::Decision);
+    (derived || laid_out() || (criteria_found() && checked())).then(|| facts.manifests_hash.clone())
 }
 
 fn ask_trust(state: &State, ctx: &Ctx, run: &Run, hash: &str) -> Event {
@@ -326,6 +330,7 @@ fn ask_trust(state: &State, ctx: &Ctx, run: &Run, hash: &str) -> Event {
         }
     }
     commands.extend(criteria_checks(run).iter().map(|argv| argv.join(" ")));
+    commands.extend(run.facts.iter().map(|facts| facts.lanes.setup.join(" ")).filter(|line| !line.is_empty()));
     commands.dedup();
     let list: String = commands.iter().take(20).map(|command| format!("- `{command}`\n")).collect();
     decide::open(state, ctx, run, DecisionKind::Trust, None, |decision| {

@@ -127,9 +127,27 @@ pub struct Budget {
     /// Wall-clock minutes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub minutes: Option<f64>,
-    /// Agent processes.
+    /// Processes started for its tasks, commands and agents; their checks are not counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spawns: Option<u32>,
+}
+
+impl Budget {
+    /// The stricter of two, limit by limit.
+    pub fn within(&self, other: &Budget) -> Budget {
+        fn least<T: PartialOrd + Copy>(a: Option<T>, b: Option<T>) -> Option<T> {
+            match (a, b) {
+                (Some(a), Some(b)) => Some(if b < a { b } else { a }),
+                (a, b) => a.or(b),
+            }
+        }
+        Budget {
+            usd: least(self.usd, other.usd),
+            tokens: least(self.tokens, other.tokens),
+            minutes: least(self.minutes, other.minutes),
+            spawns: least(self.spawns, other.spawns),
+        }
+    }
 }
 
 /// What a task does, by its kind.

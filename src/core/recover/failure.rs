@@ -19,6 +19,11 @@ pub fn of_end(end: &End, tail: &str) -> Failure {
         End::Lost => Exit::Lost,
     };
     let message = match end {
+        End::Exit(127) => {
+            "it ended with exit status 127: a program was not found in its lane. Install it, or name the \
+                           folder that has it in [lanes] copy or link, or say how to install it in [lanes] setup"
+                .to_owned()
+        }
         End::Exit(code) => format!("it ended with exit status {code}"),
         End::Signal(signal) => format!("signal {signal} ended it"),
         End::Timeout => "it took longer than its time limit and was ended".to_owned(),
@@ -37,8 +42,14 @@ pub fn of_end(end: &End, tail: &str) -> Failure {
     stored(classify(words, exit), &shown)
 }
 
+/// What the text begins with where a command that makes new lanes ready failed.
+pub const SETUP: &str = "the lane's setup";
+
 /// A step of ours that failed: laying out a lane, reading it, merging.
 pub fn of_step(why: &str) -> Failure {
+    if why.starts_with(SETUP) {
+        return environment(why);
+    }
     let failure = stored(classify(why, Exit::Unknown), why);
     // Our own steps may be repeated, and a disk that is full now has room again when somebody else is done.
     match failure.class == word(Class::Resource) {

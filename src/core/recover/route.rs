@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        Ctx,
+        ANSWER_MAX, Ctx,
         decide::{self, decision::DecisionKind},
         event::Event,
         job::End,
@@ -35,6 +35,9 @@ pub fn due(state: &mut State, ctx: &mut Ctx) -> Vec<Event> {
     while let Some(task) = state.index.blocking.pop_front() {
         let events = block(state, task);
         if !events.is_empty() {
+            if events.len() == ANSWER_MAX {
+                state.index.blocking.push_front(task);
+            }
             return events;
         }
     }
@@ -50,7 +53,7 @@ fn block(state: &State, id: crate::ids::TaskId) -> Vec<Event> {
         .filter_map(|position| state.task(run.tasks[*position as usize]))
         .filter(|dependant| dependant.state == TaskState::Waiting);
     let why = format!("it needs {id}, which is {}", how.word());
-    waiting.map(|dependant| settled(dependant, Settled::Blocked, &why)).collect()
+    waiting.take(ANSWER_MAX).map(|dependant| settled(dependant, Settled::Blocked, &why)).collect()
 }
 
 fn after_failure(state: &State, ctx: &mut Ctx, id: AttemptId) -> Vec<Event> {

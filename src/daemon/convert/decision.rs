@@ -223,6 +223,8 @@ pub fn kind(kind: core::DecisionKind) -> DecisionKind {
         core::DecisionKind::Conflict => DecisionKind::Conflict,
         core::DecisionKind::RetryExhausted => DecisionKind::RetryExhausted,
         core::DecisionKind::StuckUndo => DecisionKind::StuckUndo,
+        core::DecisionKind::Budget => DecisionKind::Budget,
+        core::DecisionKind::UndeclaredWrite => DecisionKind::UndeclaredWrite,
     }
 }
 
@@ -254,6 +256,7 @@ fn why_asked(kind: core::DecisionKind) -> &'static str {
         | core::DecisionKind::RetryExhausted
         | core::DecisionKind::StuckUndo => "criticality",
         core::DecisionKind::PlanApproval | core::DecisionKind::AgentQuestion => "mode",
+        core::DecisionKind::Budget | core::DecisionKind::UndeclaredWrite => "rule",
         core::DecisionKind::NoAgent => "missing:agent",
     }
 }
@@ -264,6 +267,9 @@ fn effects(view: &View<'_>, known: &core::Decision) -> Vec<EffectNote> {
     let note = |what: String, class, reversible| vec![EffectNote { what, class, reversible }];
     match known.kind {
         core::DecisionKind::Clarify => Vec::new(),
+        core::DecisionKind::Budget | core::DecisionKind::UndeclaredWrite => {
+            note("tasks run, each in a lane".to_owned(), EffectClass::Lane, Reversible::Yes)
+        }
         core::DecisionKind::Trust => note(
             "commands from the repository's own files run with your rights".to_owned(),
             EffectClass::Privilege,

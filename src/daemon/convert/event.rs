@@ -21,6 +21,9 @@ use crate::{
     time::Timestamp,
 };
 
+/// Above this many tasks of one plan they are not told one by one.
+const TOLD_TASKS_MAX: usize = 20_000;
+
 /// The events of one commit. `after` is the state that it led to, `position` its place in the journal.
 pub fn events(after: &State, position: u64, at: Timestamp, stored: &[core::Event]) -> Vec<Event> {
     let mut teller =
@@ -83,12 +86,18 @@ impl Teller<'_> {
                 data.more.insert("complexity".to_owned(), analysis.complexity.score.into());
                 self.add(Some(*run), EventType::RunAnalyzed, data);
             }
-            E::RunPlanned { run, info, first, tasks, .. } => {
+            E::RunPlanned { run, info, first, tasks, as_asked, .. } => {
+                // Tasks may have been added since, in the very same commit: those are told with their own event.
+                let asked = || {
+                    let planned = self.after.run(*run).map_or(&[][..], |run| &run.tasks);
+                    planned.iter().zip(first.0..).take_while(|(task, number)| task.0 == *number).count()
+                };
+                let count = if *as_asked { asked() } else { tasks.len() };
                 let mut data =
-                    EventData { tasks: Some(tasks.len() as u64), percent: self.percent(*run), ..EventData::default() };
+                    EventData { tasks: Some(count as u64), percent: self.percent(*run), ..EventData::default() };
                 data.more.insert("source".to_owned(), info.source.as_str().into());
                 self.add(Some(*run), EventType::RunPlanned, data);
-                self.added(*run, *first, tasks.len());
+                self.added(*run, *first, count);
             }
             E::TasksAdded { run, first, tasks } => self.added(*run, *first, tasks.len()),
             E::RunMoved { run, to, trigger } => {
@@ -203,6 +212,9 @@ impl Teller<'_> {
                     self.told_ready(*task);
                 }
             }
+            E::BudgetWarned { run, of } => self.budget(*run, EventType::BudgetWarned, *of),
+            E::BudgetReached { run, of } => self.budget(*run, EventType::BudgetReached, *of),
+            E::TasksApart { tasks, .. } => tasks.iter().for_each(|task| self.told_ready(*task)),
             // The contract has no event for these: what follows from them is told instead.
             E::RunSurveyed { .. }
             | E::RunApproved { .. }
@@ -222,7 +234,10 @@ impl Teller<'_> {
             | E::TaskCancelAsked { .. }
             | E::SharedPreparing { .. }
             | E::SharedReady { .. }
+            | E::SharedInspecting { .. }
             | E::SharedFreed { .. }
+            | E::UndeclaredAccepted { .. }
+            | E::BudgetRaised { .. }
             | E::BasePreparing { .. }
             | E::BaseChecking { .. }
             | E::BaseDropped { .. }
@@ -242,9 +257,18 @@ impl Teller<'_> {
 
     fn added(&mut self, run: RunId, first: TaskId, count: usize) {
         let tasks = self.after.run(run).map(|run| run.tasks.len() as u64);
+        // Whoever plans more than this reads the plan itself; `run.planned` has told how many they are.
+        if count > TOLD_TASKS_MAX {
+            return;
+        }
         for number in (first.0..).take(count) {
             self.add_task(TaskId(number), EventType::TaskAdded, EventData { tasks, ..EventData::default() });
         }
+    }
+
+    fn budget(&mut self, run: RunId, kind: EventType, of: core::budget::Limit) {
+        let data = EventData { reason: Some(of.word().to_owned()), ..EventData::default() };
+        self.add(Some(run), kind, data);
     }
 
     /// An attempt without a process has no other end than this; the end of the others is told already.

@@ -19,7 +19,8 @@ use crate::{
         plan::{
             self,
             file::{self, Parsed, PlanError},
-            spec::{Argv, Plan},
+            playbook,
+            spec::{Argv, Budget, Plan},
         },
         run::{ApprovePlan, Interaction, Mode, Request},
     },
@@ -40,6 +41,8 @@ pub struct Given<'a> {
     pub trust: bool,
     /// The configuration.
     pub settings: &'a Settings,
+    /// Names of the playbooks and skills here; looked up only for a task that names one.
+    pub playbooks: &'a [String],
 }
 
 /// A request as the core takes it.
@@ -65,10 +68,6 @@ pub fn process_request(asked: ProcessRequest, given: &Given<'_>) -> Result<Reque
     }
     if let Some(plan) = &mut plan {
         let limits = &asked.constraints;
-        plan.budget.usd = least(plan.budget.usd, limits.max_cost_usd);
-        plan.budget.tokens = least(plan.budget.tokens, limits.max_tokens);
-        plan.budget.minutes = least(plan.budget.minutes, limits.max_minutes);
-        plan.strategy = asked.preferences.strategy.unwrap_or(plan.strategy);
         plan.coordination = asked.preferences.coordination.unwrap_or(plan.coordination);
         plan.verify.extend(checks(limits.verify.clone().unwrap_or_default())?);
     }
@@ -107,6 +106,10 @@ pub fn process_request(asked: ProcessRequest, given: &Given<'_>) -> Result<Reque
     request.context = context;
     request.environment = asked.context.environment;
     request.jobs = asked.jobs;
+    let limits = &asked.constraints;
+    request.budget =
+        Budget { usd: limits.max_cost_usd, tokens: limits.max_tokens, minutes: limits.max_minutes, spawns: None };
+    request.strategy = asked.preferences.strategy;
     request.key = asked.key;
     request.plan_source = plan.as_ref().map(|_| "client".to_owned());
     request.plan = plan.map(Box::new);
@@ -119,19 +122,22 @@ pub fn process_request(asked: ProcessRequest, given: &Given<'_>) -> Result<Reque
 /// INVALID, with the field at fault.
 pub fn submit_task(task: TaskSubmission, given: &Given<'_>) -> Result<Command, ApiError> {
     let TaskSubmission { kind, description, mut parameters, mut dependencies, workflow_id, key } = task;
-    let joins = workflow_id.is_some() || !dependencies.is_empty();
     let has = |name: &str, parameters: &Map<String, Value>| parameters.get(name).is_some_and(|value| !value.is_null());
     match kind.as_str() {
         "skill_execution" if has("command", &parameters) || has("run", &parameters) => {}
         "skill_execution" => {
-            let message = match parameters.get("skill").and_then(Value::as_str) {
-                Some(skill) => format!("there is no skill {skill:?}: no skills are installed"),
-                None => "`parameters` names neither a skill nor a command".to_owned(),
+            let Some(skill) = parameters.remove("skill").and_then(|skill| Some(skill.as_str()?.to_owned())) else {
+                let message = "`parameters` names neither a skill nor a command";
+                let hint = "send `parameters.skill` with a name, or `parameters.command` (a list) or `run` (shell)";
+                return Err(invalid("parameters.skill", message, hint));
             };
-            let hint = "send what it would do as `parameters.command` (a list) or `parameters.run` (a line of shell)";
-            return Err(invalid("parameters.skill", &message, hint));
+            // A skill is a playbook of one task, and is looked up with them when the repository was looked at.
+            parameters.insert("playbook".to_owned(), playbook::skill_name(&skill).into());
+            if let Some(args) = parameters.remove("args") {
+                parameters.insert("params".to_owned(), args);
+            }
         }
-        "workflow_execution" => workflow(&parameters, joins, given.settings)?,
+        "workflow_execution" => {}
         "decision_making" => {
             if !has("question", &parameters) {
                 parameters.insert("question".to_owned(), first_line(&description, 200).into());
@@ -141,6 +147,9 @@ pub fn submit_task(task: TaskSubmission, given: &Given<'_>) -> Result<Command, A
         _ => {
             parameters.insert("prompt".to_owned(), description.as_str().into());
         }
+    }
+    if matches!(kind.as_str(), "skill_execution" | "workflow_execution") && !has("command", &parameters) {
+        library(&parameters, given.playbooks)?;
     }
     if has("prompt", &parameters) && !has("writes", &parameters) {
         // Who does not say what it writes may write anything, so nothing else that writes runs beside it.
@@ -208,13 +217,6 @@ fn object<T: serde::Serialize>(part: &T) -> Map<String, Value> {
     }
 }
 
-fn least<T: PartialOrd>(a: Option<T>, b: Option<T>) -> Option<T> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(if b < a { b } else { a }),
-        (a, b) => a.or(b),
-    }
-}
-
 /// `constraints.verify`: commands that must pass on the final tree.
 fn checks(checks: Vec<Argv>) -> Result<Vec<Argv>, ApiError> {
     match checks.iter().position(|argv| argv.first().is_none_or(String::is_empty)) {
@@ -231,8 +233,9 @@ fn checks(checks: Vec<Argv>) -> Result<Vec<Argv>, ApiError> {
 fn unenforced(constraints: &Map<String, Value>, preferences: &Map<String, Value>, planned: bool) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for (name, value) in constraints {
-        // Added to a plan's own final checks, or to those of every change that a request in words leads to.
-        let enforced = name == "verify";
+        // The checks are added to a plan's own final ones, or to those of every change that a request in words leads
+        // to; minutes are a limit of the run.
+        let enforced = matches!(name.as_str(), "verify" | "max_minutes");
         if !enforced && *value != Value::Bool(false) {
             names.push(name.clone());
         }
@@ -242,7 +245,9 @@ fn unenforced(constraints: &Map<String, Value>, preferences: &Map<String, Value>
             "interaction" | "approve_plan" => false,
             // Nothing applies a result unasked.
             "apply" => false,
-            "strategy" | "coordination" => !planned,
+            // Laid out so, whatever the plan says.
+            "strategy" => !matches!(value.as_str(), Some("sequential" | "parallel" | "adaptive")),
+            "coordination" => !planned,
             "planner" => value != "none",
             _ => true,
         };
@@ -351,24 +356,29 @@ fn refusal(
 }
 
 /// A playbook is there, and its tasks can become a run: they take the place of the task that names it.
-fn workflow(parameters: &Map<String, Value>, joins: bool, settings: &Settings) -> Result<(), ApiError> {
-    if joins {
-        let message = "a playbook becomes a run of its own and cannot join one";
-        return Err(invalid("workflow_id", message, "leave `workflow_id` and `dependencies` out"));
-    }
-    let names = || settings.playbooks.iter().map(|playbook| playbook.name.as_str());
-    let Some(name) = parameters.get("playbook").and_then(Value::as_str) else {
-        let hint = format!("the playbooks here are {}", names().collect::<Vec<_>>().join(", "));
-        return Err(invalid("parameters.playbook", "`parameters.playbook` must name a playbook", &hint));
+fn library(parameters: &Map<String, Value>, known: &[String]) -> Result<(), ApiError> {
+    let asked = parameters.get("playbook").and_then(Value::as_str);
+    let (what, field, short) = match asked.and_then(|name| name.strip_prefix(playbook::PREFIX)) {
+        Some(skill) => ("skill", "parameters.skill", skill),
+        None if parameters.contains_key("run") => return Ok(()),
+        None => ("playbook", "parameters.playbook", asked.unwrap_or_default()),
     };
-    if names().any(|known| known == name) {
+    let names: Vec<&str> = match what {
+        "skill" => known.iter().filter_map(|name| name.strip_prefix(playbook::PREFIX)).collect(),
+        _ => known.iter().map(String::as_str).filter(|name| !name.starts_with(playbook::PREFIX)).collect(),
+    };
+    if names.contains(&short) {
         return Ok(());
     }
-    let hint = match plan::nearest(name, names()) {
-        Some(near) => format!("did you mean {near:?}?"),
-        None => format!("the playbooks here are {}", names().collect::<Vec<_>>().join(", ")),
+    let all = match names.as_slice() {
+        [] => format!("there are none here; a {what} is a file .orchestrator/{what}s/NAME.toml"),
+        names => format!("the {what}s here are {}", names.join(", ")),
     };
-    Err(invalid("parameters.playbook", &format!("there is no playbook {name:?}"), &hint))
+    if short.is_empty() {
+        return Err(invalid(field, &format!("`{field}` must name a {what}"), &all));
+    }
+    let hint = plan::nearest(short, names.iter().copied()).map_or(all, |near| format!("did you mean {near:?}?"));
+    Err(invalid(field, &format!("there is no {what} {short:?}"), &hint))
 }
 
 /// A task's local name, made from its description.

@@ -180,17 +180,14 @@ fn eta(view: &View<'_>, run: &Run) -> Option<Eta> {
     Some(Eta { p50: at(p50), p90: at(p90) })
 }
 
-/// The limits that were named: the plan's, which hold the request's already, or the request's own.
+/// The limits that hold: the plan's and the request's, whichever is stricter, and what was added since.
 fn budget(run: &Run) -> BudgetView {
-    let asked = run.request.context.get("constraints");
-    let number = |name: &str| asked.and_then(|asked| asked.get(name)).and_then(serde_json::Value::as_f64);
-    let planned = run.plan.as_ref().map(|plan| &plan.budget);
-    BudgetView {
-        usd: planned.and_then(|budget| budget.usd).or_else(|| number("max_cost_usd")),
-        tokens: planned.and_then(|budget| budget.tokens).or_else(|| number("max_tokens").map(|most| most as u64)),
-        minutes: planned.and_then(|budget| budget.minutes).or_else(|| number("max_minutes")),
-        p90_usd: None,
-    }
+    let named = match (&run.plan, &run.request.plan) {
+        (Some(_), _) => run.allowed.clone(),
+        (None, Some(plan)) => plan.budget.within(&run.request.budget),
+        (None, None) => run.request.budget.clone(),
+    };
+    BudgetView { usd: named.usd, tokens: named.tokens, minutes: named.minutes, p90_usd: None }
 }
 
 /// How far a run is.

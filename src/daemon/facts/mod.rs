@@ -7,6 +7,7 @@
 mod cargo;
 mod golang;
 mod languages;
+mod library;
 mod node;
 mod python;
 mod targets;
@@ -23,7 +24,9 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use crate::core::facts::{Ecosystem, Facts, FoundCommand, ProjectPlaybook, Role};
+use crate::core::facts::{Ecosystem, Facts, FoundCommand, Role};
+
+pub use library::{lane_problem, of_user};
 
 /// Largest manifest that is read, bytes.
 const MANIFEST_BYTES_MAX: u64 = 1 << 20;
@@ -33,10 +36,6 @@ const COUNTED_FILE_BYTES_MAX: u64 = 2 << 20;
 const COUNTED_BYTES_MAX: u64 = 96 << 20;
 /// Most sub-projects of one build system that are looked at where the root has no manifest of it.
 const SUBPROJECTS_MAX: usize = 8;
-/// Where a workspace has its own playbooks.
-const PLAYBOOKS_FOLDER: &str = ".orchestrator/playbooks/";
-/// Most playbooks of a workspace that are read.
-const PLAYBOOKS_MAX: usize = 50;
 /// How deep such a sub-project may lie.
 const SUBPROJECT_DEPTH_MAX: usize = 3;
 
@@ -70,20 +69,10 @@ pub fn gather(root: &Path, files: &[PathBuf], path_var: &OsStr) -> Facts {
             facts.programs.insert(program, present);
         }
     }
-    facts.playbooks = playbooks(&tree);
+    facts.playbooks = library::of_workspace(&tree);
+    facts.lanes = library::lanes(&tree);
     facts.manifests_hash = tree.hash();
     facts
-}
-
-/// The playbooks of the workspace, by file name. Each is a manifest: its tasks run with the user's rights, so trust is
-/// bound to its content as well.
-fn playbooks(tree: &Tree) -> Vec<ProjectPlaybook> {
-    let here = |file: &&str| {
-        let name = file.strip_prefix(PLAYBOOKS_FOLDER);
-        name.is_some_and(|name| name.ends_with(".toml") && !name.contains('/'))
-    };
-    let found = tree.files.iter().copied().filter(here).take(PLAYBOOKS_MAX);
-    found.filter_map(|file| Some(ProjectPlaybook { file: file.to_owned(), text: tree.manifest(file)? })).collect()
 }
 
 /// The programs a command needs, by name: its first word, and for a Cargo subcommand that is a program of its own,

@@ -15,7 +15,7 @@
 //! | `choose` | which files a snapshot takes, and which it names as left out | 0 |
 //! | `snapshot` | a work tree as a commit | base: clean 2, dirty 5; lane: unchanged 2, changed 6; `dirty_paths` 1 |
 //! | `pool` | lanes: make, reset, restore, remove | make 2, reset or restore 2, remove 1 |
-//! | `prepare` | ignored dependency stores and submodules of a new lane | 1, + 1 with `.worktreeinclude` |
+//! | `prepare` | ignored dependency stores and submodules of a new lane | 1, + 1 with `.worktreeinclude`; + 1 for each from another lane |
 //! | `virtualenv` | a copied Python environment | 0 |
 //! | `land` | merge in memory; the result branch | merge 2, publish 2 |
 //! | `diff` | what a result changed | 1 |
@@ -54,7 +54,7 @@ pub use diff::{Diff, FileChange};
 pub use error::LaneError;
 pub use git::Git;
 pub use land::Merge;
-pub use pool::PreparedLane;
+pub use pool::{PreparedLane, nanos};
 pub use prepare::Prepare;
 pub use repo::{Found, Head, Repo, discover};
 pub use shadow::FolderLimits;

@@ -7,8 +7,8 @@
 //! index (`assume-unchanged`) nor its configuration reach them, and git never walks up into a parent repository.
 //!
 //! Beside the lanes lies `.meta/`: `L-2.index` the private index, `L-2.gitdir` the git directory whose sparse patterns
-//! hold, `L-2.ready` once the stores were seeded, `L-2.links` the linked stores, `L-2.lock` held
-//! while its files are written. `.trash/` holds what is to be deleted.
+//! hold, `L-2.ready` once the stores were seeded, `L-2.setup` what was run to make it ready, `L-2.links` the linked
+//! stores, `L-2.used` when somebody was last given it, `L-2.lock` held while its files are written or copied. `.trash/` holds what is to be deleted.
 
 use std::{
     fs::{self, File},
@@ -31,6 +31,8 @@ pub struct PreparedLane {
     pub made: bool,
     /// Stores and submodules that are not in the lane, and why.
     pub missing: Vec<Skipped>,
+    /// Tells this making of the lane from an earlier one under the same number.
+    pub number: u64,
 }
 
 /// What a killed or careless git leaves in a worktree's directory: locks, and operations that were under way.
@@ -95,16 +97,32 @@ impl Repo {
                 true
             }
         };
+        let used = meta(&path, "used")?;
+        fs::write(&used, nanos().to_string()).map_err(LaneError::io("write", &used))?;
         let ready = meta(&path, "ready")?;
         let mut missing = Vec::new();
         if !ready.exists() {
             missing.extend(self.seed(checkout, &git_dir, &path, prepare)?);
-            fs::write(&ready, b"").map_err(LaneError::io("write", &ready))?;
+            fs::write(&ready, nanos().to_string()).map_err(LaneError::io("write", &ready))?;
         }
+        self.warm(&lanes_dir, &path, prepare)?;
+        let number =
+            fs::read_to_string(&ready).ok().and_then(|text| text.parse::<u128>().ok()).unwrap_or_default() as u64;
         if prepare.submodules && path.join(".gitmodules").is_file() {
             missing.extend(self.fill_submodules(&path, at)?);
         }
-        Ok(PreparedLane { path, made, missing })
+        Ok(PreparedLane { path, made, missing, number })
+    }
+
+    /// Whether this setup was run in a lane since it was made. `setup` is compared as it is.
+    pub fn is_set_up(lane_path: &Path, setup: &str) -> bool {
+        meta(lane_path, "setup").ok().and_then(|path| fs::read_to_string(path).ok()).as_deref() == Some(setup)
+    }
+
+    /// Remembers that a setup was run in a lane.
+    pub fn mark_set_up(lane_path: &Path, setup: &str) -> Result<(), LaneError> {
+        let path = meta(lane_path, "setup")?;
+        fs::write(&path, setup).map_err(LaneError::io("write", path))
     }
 
     /// Makes a lane's tree equal `commit` again: tracked files restored, extra files removed, ignored files kept
@@ -123,7 +141,7 @@ impl Repo {
         let path = lanes_dir.join(lane.to_string());
         discard(&path)?;
         self.unregister(&path)?;
-        for what in ["index", "index.lock", "gitdir", "ready", "links"] {
+        for what in ["index", "index.lock", "gitdir", "ready", "links", "setup", "used"] {
             let _ = fs::remove_file(meta(&path, what)?);
         }
         Ok(())
@@ -181,7 +199,7 @@ impl Repo {
 
     fn make(&self, path: &Path, git_dir: &Path, at: &Oid, lock: &File) -> Result<(), LaneError> {
         discard(path)?;
-        for what in ["index", "ready", "links"] {
+        for what in ["index", "ready", "links", "setup"] {
             remove(&meta(path, what)?)?;
         }
         // Twice --force: a registration whose folder is gone, even a locked one, is taken over.
@@ -325,6 +343,17 @@ pub(super) fn meta(lane_path: &Path, what: &str) -> Result<PathBuf, LaneError> {
     }
 }
 
+/// When a lane was last given to somebody, nanoseconds of the clock.
+pub(super) fn used_at(lane_path: &Path) -> u128 {
+    let text = meta(lane_path, "used").ok().and_then(|path| fs::read_to_string(path).ok());
+    text.and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
+/// The clock, in nanoseconds.
+pub fn nanos() -> u128 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos()
+}
+
 /// The stores that are links into the checkout, one per line, relative.
 pub(super) fn links(lane_path: &Path) -> Vec<String> {
     let text = meta(lane_path, "links").ok().and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
@@ -339,8 +368,7 @@ pub(super) fn discard(path: &Path) -> Result<(), LaneError> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Err(not_a_lane(path)) };
     let trash = folder.join(".trash");
     fs::create_dir_all(&trash).map_err(LaneError::io("create", &trash))?;
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let to = trash.join(format!("{}-{}", name.to_string_lossy(), since.as_nanos()));
+    let to = trash.join(format!("{}-{}", name.to_string_lossy(), nanos()));
     fs::rename(path, &to).map_err(LaneError::io("move to the trash", path))
 }
 

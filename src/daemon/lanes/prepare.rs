@@ -13,6 +13,7 @@ use super::{
     pool::{discard, meta, remove},
     virtualenv::move_virtualenv,
 };
+use crate::ids::LaneId;
 
 /// What a lane is given at its first preparation.
 #[derive(Debug, Clone)]
@@ -29,6 +30,10 @@ pub struct Prepare {
     pub files_max: u64,
     /// Whether submodules that are cloned in the repository already are filled in.
     pub submodules: bool,
+    /// Lanes that nobody works in, as of `asked_at`: a store that the lane lacks is copied from one of these.
+    pub idle: Vec<LaneId>,
+    /// When that was so, nanoseconds of the clock.
+    pub asked_at: u128,
 }
 
 impl Default for Prepare {
@@ -40,6 +45,8 @@ impl Default for Prepare {
             bytes_max: 4_000_000_000,
             files_max: 200_000,
             submodules: true,
+            idle: Vec::new(),
+            asked_at: 0,
         }
     }
 }
@@ -110,6 +117,47 @@ impl Repo {
                 .map_err(LaneError::io("link", lane.join(path)))?;
         }
         Ok(missing)
+    }
+
+    /// Copies stores that the lane lacks from lanes that have them and that nobody works in: what a build left there is
+    /// as good here, and a lane that was made cold need not stay so. Only where git ignores them (one process, and only
+    /// where a store was found).
+    pub(super) fn warm(&self, lanes_dir: &Path, lane: &Path, prepare: &Prepare) -> Result<(), LaneError> {
+        for name in &prepare.copy {
+            let path = Path::new(name);
+            if !free(lane, path) {
+                continue;
+            }
+            let has = |other: &PathBuf| other.join(path).symlink_metadata().is_ok_and(|meta| meta.is_dir());
+            let sources = prepare.idle.iter().map(|other| lanes_dir.join(other.to_string()));
+            let Some(source) = sources.into_iter().find(|other| other != lane && has(other)) else { continue };
+            if !self.ignores(lane, name)? {
+                continue;
+            }
+            let _held = super::pool::lock(&source)?;
+            if super::pool::used_at(&source) >= prepare.asked_at || !has(&source) {
+                // Somebody was given it meanwhile.
+                continue;
+            }
+            let seed = meta(lane, "seed")?;
+            remove(&seed)?;
+            let copied = copy_tree(&source.join(path), &seed, prepare).and_then(|()| {
+                move_virtualenv(&seed, &source, lane).map_err(|error| error.to_string())?;
+                fs::rename(&seed, lane.join(path)).map_err(|error| error.to_string())
+            });
+            if let Err(why) = copied {
+                tracing::debug!(lane = %lane.display(), store = name, why, "a store was not copied from another lane");
+            }
+            remove(&seed)?;
+        }
+        Ok(())
+    }
+
+    /// Whether git would ignore a folder of this name at the lane's root.
+    fn ignores(&self, lane: &Path, name: &str) -> Result<bool, LaneError> {
+        let (git_dir, index) = self.lane_index(lane)?;
+        let call = self.inner.git.call(["check-ignore", "--quiet", &format!("{name}/")]);
+        Ok(call.git_dir(&git_dir).work_tree(lane).index(&index).run()?.code() == Some(0))
     }
 
     /// Fills submodules from the clones that the repository has in `modules/` (2 processes and 2 for each submodule).

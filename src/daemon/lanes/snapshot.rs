@@ -132,13 +132,14 @@ impl Repo {
         Ok(LaneSnapshot { commit, tree, changed, skipped })
     }
 
-    /// The paths of a lane that differ from what it was last prepared, restored or snapshotted to (one process); for
-    /// tasks that promised to change nothing.
-    pub fn dirty_paths(&self, lane_path: &Path) -> Result<Vec<PathBuf>, LaneError> {
+    /// The paths of a lane that a snapshot of it would take as changed since it was last prepared, restored or
+    /// snapshotted (one process); for tasks that promised to change nothing.
+    pub fn dirty_paths(&self, lane_path: &Path, options: &SnapshotOptions) -> Result<Vec<PathBuf>, LaneError> {
+        let _lock = super::pool::lock(lane_path)?;
         let (git_dir, index) = self.lane_index(lane_path)?;
         let scan = self.scan_lane(lane_path, &git_dir, &index)?;
-        let tracked = scan.tracked.into_iter().map(|tracked| tracked.path);
-        let paths: BTreeSet<PathBuf> = tracked.chain(scan.untracked).collect();
+        let (chosen, _) = choose(lane_path, &scan, options, false);
+        let paths: BTreeSet<PathBuf> = chosen.paths.into_iter().chain(chosen.hidden).collect();
         Ok(paths.into_iter().collect())
     }
 

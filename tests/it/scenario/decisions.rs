@@ -512,7 +512,8 @@ fn a_playbook_is_chosen_by_a_person() {
             T-5 completed
             T-6.1 ran exit:0
             T-6 completed
-            R-1 shared freed
+            R-1 shared inspected
+                inspect L-1 of R-1
             T-1.1 ran exit:0
             T-1.1 -> Harvesting
                 harvest T-1.1 in L-2
@@ -525,6 +526,7 @@ fn a_playbook_is_chosen_by_a_person() {
             T-4.1 ran exit:0
             T-4.1 -> Harvesting
                 harvest T-4.1 in L-5
+            R-1 shared freed
             T-1.1 harvested c1.1
             T-1.1 -> Queued
             T-1.1 -> Merging

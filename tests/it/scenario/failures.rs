@@ -222,6 +222,7 @@ fn lost_again_and_again_asks() {
             quiet ended T-1.4 lost
             ended T-1.5 lost
             ended T-1.6 lost
+            quiet inspected R-1
             answer D-1 again
             shared R-1
             ended T-1.7 lost
@@ -238,8 +239,9 @@ fn lost_again_and_again_asks() {
             T-1.6 ran lost
             T-1.6 over transient/retry (it may have run: the machine or the keeper went down while it did)
             D-1 opened retry_exhausted T-1 [done again stop]
-            R-1 shared freed
+            R-1 shared inspected
             R-1 Escalate -> ESCALATING
+                inspect L-1 of R-1
             > answer D-1 again
             D-1 answered again
             R-1 UserResponse -> EXECUTING
@@ -257,15 +259,14 @@ fn lost_again_and_again_asks() {
             T-1.7 ran lost
             T-1.7 over transient/retry (it may have run: the machine or the keeper went down while it did)
             D-2 opened retry_exhausted T-1 [done again stop]
-            R-1 shared freed
+            R-1 shared inspected
             R-1 Escalate -> ESCALATING
+                inspect L-1 of R-1
             > answer D-2 stop
             D-2 answered stop
             R-1 UserResponse -> EXECUTING
             R-1 Monitor -> MONITORING
             T-1 failed (a person gave it up)
-            R-1 Complete -> COMPLETING
-                publish R-1 -
               = Decided { decision: DecisionId(2), again: false }
         "#]],
     );
@@ -340,6 +341,7 @@ fn on_failure_stop() {
         r#"
             quiet submit | stop; a; b; c needs=b; d read; q ask
             quiet auto hold=T-1.1,T-2.1,T-4.1,shared:R-1
+            quiet started T-2.1
             ended T-1.1 exit:1
             auto hold=T-2.1
             answer D-1 yes
@@ -356,6 +358,8 @@ fn on_failure_stop() {
             T-4 blocked (the plan stops after a failure)
             > auto hold=T-2.1
             R-1 shared ready
+            R-1 shared inspected
+                inspect L-1 of R-1
             R-1 shared freed
             > answer D-1 yes
             D-1 answered yes

@@ -839,6 +839,8 @@ fn final_checks_are_left_out_where_nothing_landed() {
                 start T-1.1 in L-1: a
             T-1.1 ran exit:0
             T-1 completed
+            R-1 shared inspected
+                inspect L-1 of R-1
             R-1 shared freed
             R-1 Complete -> COMPLETING
                 publish R-1 -
@@ -932,7 +934,8 @@ fn checks_come_from_the_success_criteria_where_a_task_names_none() {
                 start T-2.1 in L-4: b
             T-3.1 ran exit:0
             T-3 completed
-            R-1 shared freed
+            R-1 shared inspected
+                inspect L-1 of R-1
             R-1 base 0 exit:0
             R-1 base freed
             T-1.1 ran exit:0
@@ -941,6 +944,7 @@ fn checks_come_from_the_success_criteria_where_a_task_names_none() {
             T-2.1 ran exit:0
             T-2.1 -> Harvesting
                 harvest T-2.1 in L-4
+            R-1 shared freed
             T-1.1 harvested c1.1
             T-1.1 -> Checking(0)
                 start T-1.1/v0 in L-3: suite

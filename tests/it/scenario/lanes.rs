@@ -63,6 +63,8 @@ fn readers_share_one_lane() {
             T-3 completed
             T-2.1 ran exit:0
             T-2 completed
+            R-1 shared inspected
+                inspect L-1 of R-1
             R-1 shared freed
             R-1 Complete -> COMPLETING
                 publish R-1 -
@@ -107,6 +109,8 @@ fn a_readers_lane_is_given_back_while_its_run_waits_for_a_person() {
                 start T-1.1 in L-1: a
             T-1.1 ran exit:0
             T-1 completed
+            R-1 shared inspected
+                inspect L-1 of R-1
             R-1 shared freed
             T-4.1 claimed L-1 at base
                 prepare L-1 for T-4.1 at base
@@ -140,6 +144,8 @@ fn a_readers_lane_is_given_back_while_its_run_waits_for_a_person() {
                 start T-3.1 in L-1: b
             T-3.1 ran exit:0
             T-3 completed
+            R-1 shared inspected
+                inspect L-1 of R-1
             R-1 shared freed
             R-1 Complete -> COMPLETING
                 publish R-1 m4.1
@@ -183,6 +189,8 @@ fn a_reader_behind_a_question_behind_a_writer_reads_what_was_written() {
                 start T-1.1 in L-1: a
             T-1.1 ran exit:0
             T-1 completed
+            R-1 shared inspected
+                inspect L-1 of R-1
             R-1 shared freed
             T-2.1 claimed L-1 at base
                 prepare L-1 for T-2.1 at base
@@ -386,6 +394,8 @@ fn one_lane_is_enough_for_everything() {
                 start T-1.1 in L-1: a
             T-1.1 ran exit:0
             T-1 completed
+            R-1 shared inspected
+                inspect L-1 of R-1
             R-1 shared freed
             R-1 base lane L-1
                 prepare L-1 for R-1 base at base

@@ -8,6 +8,7 @@ mod endings;
 mod failures;
 mod landing;
 mod lanes;
+mod limits;
 mod outside;
 pub mod script;
 mod show;
@@ -24,6 +25,7 @@ pub const TOPICS: &[fn()] = &[
     decisions::topic,
     endings::topic,
     submitting::topic,
+    limits::topic,
 ];
 
 /// Runs a script with the usual settings and compares what it printed.

@@ -3,11 +3,12 @@
 //! ```text
 //! submit [key=K] [prio=high] [mode=plan] [ask=minimal|collaborative] [jobs=2] [trust] [approve=always] [text=W] | TASKS
 //!        TASKS: name [read|ext|ask|agent|flow] [needs=a,b] [verify=unit,lint] [writes=src/**] [res=db] [prio=high] [est=60]
-//!               [retry=1] [comp] [probe] [idem] [derived] [env=production]; …    and before them  [stop] [final=check] [max=2];
+//!               [retry=1] [comp] [probe] [idem] [derived] [env=production]; …    and before them  [stop] [final=check] [max=2]
+//!               [minutes=5] [spawns=3] [order];
 //! task [run=R-1] [deps=T-1,T-2] [key=K] | ONE TASK
 //! set workers=2 lanes=1 playbooks=builtin
 //! surveyed R-1 [test=unit] [tree=t0]   survey-failed R-1 WHY   answer D-1 CHOICE   cancel R-1|T-1   retry R-1 [T-1]
-//! prepared T-1.1   shared R-1   base R-1   final R-1      each with [failed WHY]
+//! prepared T-1.1   shared R-1   base R-1   final R-1      each with [failed WHY]      inspected R-1 [PATH…]
 //! started JOB   ended JOB END [names=a,b] [says=WORDS]    END: exit:0 exit:1 signal:9 timeout silent cancelled lost not_started
 //! harvested T-1.1 [same]   merged T-1.1 [other|empty]   conflict T-1.1   advanced T-1.1   refused T-1.1   broken T-1.1 WHY
 //! published R-1 [failed]   applied R-1 N   apply-refused R-1   undone R-1 N   undo-refused R-1
@@ -225,6 +226,10 @@ impl Script {
             },
             "shared" => Report::SharedPrepared { run: run(), failed },
             "base" => Report::BasePrepared { run: run(), failed },
+            "inspected" => {
+                let changed = words.plain[2..].iter().map(|path| (*path).to_owned()).collect();
+                Report::SharedInspected { run: run(), changed: failed.map_or(Ok(changed), Err) }
+            }
             "final" => Report::FinalPrepared { run: run(), failed },
             "started" => Report::JobStarted { job: words.at(1), at: self.now },
             "harvested" => self.harvested(attempt(), words.has("same")),
@@ -336,6 +341,7 @@ impl Script {
                 Effect::Merge { attempt, .. } => format!("merge:{attempt}"),
                 Effect::Advance { attempt, .. } => format!("advance:{attempt}"),
                 Effect::PrepareShared { run, .. } => format!("shared:{run}"),
+                Effect::InspectShared { run, .. } => format!("inspect:{run}"),
                 Effect::PrepareBase { run, .. } => format!("base:{run}"),
                 Effect::PrepareFinal { run, .. } => format!("final:{run}"),
                 Effect::Publish { run, .. } => format!("publish:{run}"),
@@ -365,6 +371,7 @@ impl Script {
             Effect::Survey { run } => self.surveyed(*run, &Words::of("surveyed")),
             Effect::PrepareLane { attempt, .. } => Report::LanePrepared { attempt: *attempt },
             Effect::PrepareShared { run, .. } => Report::SharedPrepared { run: *run, failed: None },
+            Effect::InspectShared { run, .. } => Report::SharedInspected { run: *run, changed: Ok(Vec::new()) },
             Effect::PrepareBase { run, .. } => Report::BasePrepared { run: *run, failed: None },
             Effect::PrepareFinal { run, .. } => Report::FinalPrepared { run: *run, failed: None },
             Effect::Start(order) => Report::JobEnded { job: order.id, result: exit(End::Exit(0)) },
@@ -471,10 +478,16 @@ pub fn plan(text: &str) -> Plan {
     let mut plan = Plan { title: "a plan".into(), ..Plan::default() };
     let mut parts: Vec<&str> = text.split(';').map(str::trim).collect();
     let head = Words::of(parts[0]);
-    if ["stop", "final", "max"].contains(&parts[0].split(['=', ' ']).next().unwrap_or("")) {
+    if ["stop", "final", "max", "minutes", "spawns", "order"].contains(&parts[0].split(['=', ' ']).next().unwrap_or(""))
+    {
         plan.on_failure = if head.has("stop") { OnFailure::Stop } else { OnFailure::Continue };
         plan.verify = argvs(&head.list("final"));
         plan.max_parallel = head.key("max").map(|text| text.parse().expect("a number"));
+        plan.budget.minutes = head.key("minutes").map(|text| text.parse().expect("minutes"));
+        plan.budget.spawns = head.key("spawns").map(|text| text.parse().expect("a number"));
+        if head.has("order") {
+            plan.strategy = spec::Strategy::Sequential;
+        }
         parts.remove(0);
     }
     let names: Vec<&str> = parts.iter().map(|part| part.split_whitespace().next().expect("a name")).collect();

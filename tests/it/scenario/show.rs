@@ -7,9 +7,10 @@ pub fn event(state: &State, event: &Event) -> String {
         Event::RunAdded { run, .. } => format!("{run} added"),
         Event::RunSurveyed { run, .. } => format!("{run} surveyed"),
         Event::RunAnalyzed { run, .. } => format!("{run} analyzed"),
-        Event::RunPlanned { run, info, first, tasks, baseline } => {
+        Event::RunPlanned { run, info, first, tasks, as_asked, baseline } => {
             let base: Vec<String> = baseline.iter().map(|argv| argv.join(" ")).collect();
-            format!("{run} planned by {}: {} tasks from {first}, base {base:?}", info.source, tasks.len())
+            let count = if *as_asked { state.run(*run).map_or(0, |run| run.tasks.len()) } else { tasks.len() };
+            format!("{run} planned by {}: {count} tasks from {first}, base {base:?}", info.source)
         }
         Event::RunApproved { run } => format!("{run} approved"),
         Event::RunMoved { run, to, trigger } => format!("{run} {trigger:?} -> {to}"),
@@ -51,7 +52,22 @@ pub fn event(state: &State, event: &Event) -> String {
         Event::DecisionWithdrawn { decision, why } => format!("{decision} withdrawn{}", note(why)),
         Event::SharedPreparing { run, lane } => format!("{run} shared lane {lane}"),
         Event::SharedReady { run } => format!("{run} shared ready"),
-        Event::SharedFreed { run } => format!("{run} shared freed"),
+        Event::SharedInspecting { run } => format!("{run} shared inspected"),
+        Event::SharedFreed { run, undeclared: None } => format!("{run} shared freed"),
+        Event::SharedFreed { run, undeclared: Some(undeclared) } => {
+            let readers: Vec<String> = undeclared.readers.iter().map(ToString::to_string).collect();
+            format!("{run} shared freed, {:?} changed by [{}]", undeclared.paths, readers.join(" "))
+        }
+        Event::UndeclaredAccepted { run } => format!("{run} undeclared accepted"),
+        Event::TasksApart { run, tasks } => {
+            let tasks: Vec<String> = tasks.iter().map(ToString::to_string).collect();
+            format!("{run} apart [{}]", tasks.join(" "))
+        }
+        Event::BudgetWarned { run, of } => format!("{run} budget warned: {}", of.word()),
+        Event::BudgetReached { run, of } => format!("{run} budget reached: {}", of.word()),
+        Event::BudgetRaised { run, minutes, spawns } => {
+            format!("{run} budget raised: minutes {minutes:?}, spawns {spawns:?}")
+        }
         Event::BasePreparing { run, lane } => format!("{run} base lane {lane}"),
         Event::BaseChecking { run, index } => format!("{run} base check {index}"),
         Event::BaseChecked { run, index, result } => format!("{run} base {index} {}", checked(result)),
@@ -85,6 +101,7 @@ pub fn effect(effect: &Effect) -> String {
         Effect::Survey { run } => format!("survey {run}"),
         Effect::PrepareLane { attempt, lane, commit, .. } => format!("prepare {lane} for {attempt} at {commit}"),
         Effect::PrepareShared { run, lane, commit } => format!("prepare {lane} for {run} shared at {commit}"),
+        Effect::InspectShared { run, lane } => format!("inspect {lane} of {run}"),
         Effect::PrepareBase { run, lane, commit } => format!("prepare {lane} for {run} base at {commit}"),
         Effect::PrepareFinal { run, lane, commit } => format!("prepare {lane} for {run} final at {commit}"),
         Effect::Start(JobOrder { id, lane, argv, .. }) => format!("start {id} in {lane}: {}", argv.join(" ")),

@@ -99,7 +99,9 @@ fn check_history(world: &World) {
                     assert!(done.insert(task), "{task} was completed twice");
                 }
                 Event::TaskReopened { task } => drop(done.remove(&task)),
-                Event::CheckpointRestored { tasks, .. } => done.retain(|task| !tasks.contains(task)),
+                Event::CheckpointRestored { tasks, .. } | Event::TasksApart { tasks, .. } => {
+                    done.retain(|task| !tasks.contains(task));
+                }
                 Event::AttemptClaimed { attempt, .. } => {
                     assert!(!done.contains(&attempt.task), "{attempt} began though its task was done");
                     for need in &state.tasks[&attempt.task].spec.needs {

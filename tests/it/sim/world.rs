@@ -277,6 +277,7 @@ impl World {
             | Effect::PrepareShared { lane, .. }
             | Effect::PrepareBase { lane, .. }
             | Effect::PrepareFinal { lane, .. }
+            | Effect::InspectShared { lane, .. }
             | Effect::Harvest { lane, .. } => self.lanes_free_ms.entry(*lane).or_default(),
             Effect::Merge { run, .. }
             | Effect::Advance { run, .. }
@@ -442,15 +443,17 @@ impl World {
                 }
                 self.result(end, tail, &[])
             }
-            JobId::Check(..) | JobId::Merged(..) | JobId::Baseline(..) | JobId::Final(..) => match end {
-                Some(end) => self.result(end, "", &[]),
-                None => match self.rng.below(12) {
-                    0 => self.result(End::Exit(1), "red", &["a"]),
-                    1 => self.result(End::Exit(1), "red", &["a", "b"]),
-                    2 => self.result(End::Exit(1), "red", &[]),
-                    _ => self.result(End::Exit(0), "", &[]),
-                },
-            },
+            JobId::Check(..) | JobId::Merged(..) | JobId::Baseline(..) | JobId::Final(..) | JobId::Setup(..) => {
+                match end {
+                    Some(end) => self.result(end, "", &[]),
+                    None => match self.rng.below(12) {
+                        0 => self.result(End::Exit(1), "red", &["a"]),
+                        1 => self.result(End::Exit(1), "red", &["a", "b"]),
+                        2 => self.result(End::Exit(1), "red", &[]),
+                        _ => self.result(End::Exit(0), "", &[]),
+                    },
+                }
+            }
             JobId::Probe(attempt) => {
                 let there = self.outside.get(&attempt.task).is_some_and(|(_, there)| *there);
                 self.result(end.unwrap_or(End::Exit(i32::from(!there))), "", &[])
@@ -497,6 +500,11 @@ impl World {
             Effect::PrepareShared { run, lane, commit } => {
                 self.lay_out(*lane, format!("{run} shared"), commit);
                 Some(Report::SharedPrepared { run: *run, failed: broken.then(why) })
+            }
+            Effect::InspectShared { run, lane } => {
+                assert_eq!(self.git.lanes[lane].owner, format!("{run} shared"), "somebody else's lane is looked at");
+                let changed = if self.chance(5) { vec!["f".to_owned()] } else { Vec::new() };
+                Some(Report::SharedInspected { run: *run, changed: if broken { Err(why()) } else { Ok(changed) } })
             }
             Effect::PrepareBase { run, lane, commit } => {
                 self.lay_out(*lane, format!("{run} base"), commit);
@@ -711,5 +719,6 @@ fn owners(job: JobId, run: RunId) -> Vec<String> {
         JobId::Merged(attempt, _) | JobId::Probe(attempt) | JobId::Compensate(attempt) => vec![attempt.to_string()],
         JobId::Baseline(..) => vec![format!("{run} base")],
         JobId::Final(..) => vec![format!("{run} final")],
+        JobId::Setup(..) => unreachable!("the core lays no lane out itself"),
     }
 }

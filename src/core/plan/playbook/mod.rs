@@ -13,6 +13,7 @@ mod condition;
 mod expand;
 mod parse;
 mod select;
+mod skill;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -24,6 +25,7 @@ pub use self::{
     expand::expand,
     parse::parse,
     select::{CHOSEN_SCORE_MIN, Choice, Match, Parts, choose},
+    skill::{PREFIX, parse_skill, skill_name},
 };
 
 /// A playbook, checked: every condition compiles, every reference resolves, no cycle, every placeholder is allowed.
@@ -176,18 +178,23 @@ pub fn with_project(known: &[Playbook], facts: &Facts) -> (Vec<Playbook>, Vec<St
     let mut playbooks = known.to_vec();
     let mut problems = Vec::new();
     for brought in &facts.playbooks {
-        match parse(&brought.file, &brought.text) {
+        let parsed = match brought.skill {
+            true => parse_skill(&brought.file, &brought.text),
+            false => parse(&brought.file, &brought.text),
+        };
+        match parsed {
             Ok(found) => match playbooks.iter().find(|other| other.name == found.name) {
-                None => playbooks.push(Playbook { derived: true, ..found }),
+                None => playbooks.push(Playbook { derived: !brought.own, ..found }),
                 Some(other) => {
-                    let whose = if other.derived { other.file.as_str() } else { "a built-in playbook" };
+                    let built_in = !other.derived && !other.file.contains('/');
+                    let whose = if built_in { "a built-in playbook" } else { other.file.as_str() };
                     problems.push(format!(
                         "{}: the name {} is that of {whose}; this file is passed over until it has another",
                         brought.file, found.name
                     ));
                 }
             },
-            Err(error) => problems.push(format!("{error} (this playbook is passed over)")),
+            Err(error) => problems.push(format!("{error} (this file is passed over)")),
         }
     }
     (playbooks, problems)

@@ -63,17 +63,12 @@ const INTENTS: &[&str] = &["create", "modify", "analyze", "fix", "deploy", "mana
 /// The only version there is.
 const VERSION: i64 = 1;
 
-type Parsed<T> = Result<T, PlaybookError>;
+pub(super) type Parsed<T> = Result<T, PlaybookError>;
 type Value<'a> = Spanned<DeValue<'a>>;
 
 /// Parses one playbook. `file` is only named in messages. Conditions are compiled, references and placeholders checked.
 pub fn parse(file: &str, text: &str) -> Result<Playbook, PlaybookError> {
-    let reader = Reader { file, text };
-    let document = DeTable::parse(text).map_err(|error| {
-        let line = error.span().map_or(0, |span| reader.line(&span));
-        PlaybookError { file: file.into(), line, message: error.message().to_string(), hint: None }
-    })?;
-    reader.playbook(document.get_ref())
+    Reader { file, text }.document(Reader::playbook)
 }
 
 /// The name most like `word`, if any is like it at all.
@@ -86,12 +81,22 @@ pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
         .map(|(_, name)| name)
 }
 
-struct Reader<'a> {
-    file: &'a str,
-    text: &'a str,
+/// Reads a file, naming its lines.
+pub(super) struct Reader<'a> {
+    pub(super) file: &'a str,
+    pub(super) text: &'a str,
 }
 
 impl Reader<'_> {
+    /// Parses the text, and reads the document.
+    pub(super) fn document(&self, read: impl FnOnce(&Self, &DeTable) -> Parsed<Playbook>) -> Parsed<Playbook> {
+        let document = DeTable::parse(self.text).map_err(|error| {
+            let line = error.span().map_or(0, |span| self.line(&span));
+            PlaybookError { file: self.file.into(), line, message: error.message().to_string(), hint: None }
+        })?;
+        read(self, document.get_ref())
+    }
+
     fn line(&self, span: &Range<usize>) -> usize {
         let before = &self.text.as_bytes()[..span.start.min(self.text.len())];
         before.iter().filter(|byte| **byte == b'\n').count() + 1
@@ -101,12 +106,12 @@ impl Reader<'_> {
         self.error_at(self.line(span), message, None)
     }
 
-    fn error_at(&self, line: usize, message: impl Into<String>, hint: Option<String>) -> PlaybookError {
+    pub(super) fn error_at(&self, line: usize, message: impl Into<String>, hint: Option<String>) -> PlaybookError {
         PlaybookError { file: self.file.into(), line, message: message.into(), hint }
     }
 
     /// Refuses keys that are not known.
-    fn known(&self, table: &DeTable, known: &[&str], place: &str) -> Parsed<()> {
+    pub(super) fn known(&self, table: &DeTable, known: &[&str], place: &str) -> Parsed<()> {
         for key in table.keys() {
             let name: &str = key.get_ref();
             if !known.contains(&name) {
@@ -125,11 +130,11 @@ impl Reader<'_> {
         self.error(&value.span(), format!("`{name}` must be {wanted}, not {}", value.get_ref().type_str()))
     }
 
-    fn table<'t, 'v>(&self, value: &'t Value<'v>, name: &str) -> Parsed<&'t DeTable<'v>> {
+    pub(super) fn table<'t, 'v>(&self, value: &'t Value<'v>, name: &str) -> Parsed<&'t DeTable<'v>> {
         value.get_ref().as_table().ok_or_else(|| self.wrong(value, name, "a table"))
     }
 
-    fn string(&self, value: &Value, name: &str) -> Parsed<String> {
+    pub(super) fn string(&self, value: &Value, name: &str) -> Parsed<String> {
         value.get_ref().as_str().map(str::to_string).ok_or_else(|| self.wrong(value, name, "text"))
     }
 
@@ -138,7 +143,7 @@ impl Reader<'_> {
         list.iter().map(|item| self.string(item, name)).collect()
     }
 
-    fn argv(&self, value: &Value, name: &str) -> Parsed<Argv> {
+    pub(super) fn argv(&self, value: &Value, name: &str) -> Parsed<Argv> {
         let argv = self.strings(value, name)?;
         if argv.first().is_none_or(|program| program.trim().is_empty()) {
             return Err(self.error(&value.span(), format!("`{name}` must name a program")));
@@ -167,7 +172,7 @@ impl Reader<'_> {
     }
 
     /// A number of at least zero.
-    fn number(&self, value: &Value, name: &str) -> Parsed<f64> {
+    pub(super) fn number(&self, value: &Value, name: &str) -> Parsed<f64> {
         let text = match value.get_ref() {
             DeValue::Integer(number) => number.to_string(),
             DeValue::Float(number) => number.as_str().to_string(),
@@ -222,7 +227,8 @@ impl Reader<'_> {
         Ok(name)
     }
 
-    fn playbook(&self, top: &DeTable) -> Parsed<Playbook> {
+    /// What a playbook and a skill both begin with: version, name, one line, parameters.
+    pub(super) fn head(&self, top: &DeTable) -> Parsed<Playbook> {
         // The version first: in a newer file other fields may be unknown for good reason.
         let version = top.get("version").ok_or_else(|| self.error_at(1, "`version = 1` is missing", None))?;
         let number = version.get_ref().as_integer().and_then(|number| number.to_string().parse::<i64>().ok());
@@ -230,7 +236,6 @@ impl Reader<'_> {
             let hint = Some("this program reads version 1; a newer one may be needed".into());
             return Err(self.error_at(self.line(&version.span()), "`version` is not 1", hint));
         }
-        self.known(top, TOP_FIELDS, "the playbook")?;
         let name = top.get("name").ok_or_else(|| self.error_at(1, "`name` is missing", None))?;
         let mut playbook = Playbook {
             name: self.name(name, "name")?,
@@ -249,6 +254,12 @@ impl Reader<'_> {
                 playbook.params.insert(name.get_ref().to_string(), self.param(value, name.get_ref())?);
             }
         }
+        Ok(playbook)
+    }
+
+    fn playbook(&self, top: &DeTable) -> Parsed<Playbook> {
+        let mut playbook = self.head(top)?;
+        self.known(top, TOP_FIELDS, "the playbook")?;
         if let Some(criteria) = top.get("criteria") {
             let table = self.table(criteria, "criteria")?;
             self.known(table, &["done"], "`criteria`")?;
@@ -352,6 +363,22 @@ impl Reader<'_> {
     ) -> Parsed<Template> {
         let id = self.string(&table["id"], "id")?;
         self.known(table, TASK_FIELDS, &format!("task `{id}`"))?;
+        let (work, foreach) = self.work(table, &id, line)?;
+        let mut template = self.template(table, line, TaskSpec::new(&id, work), foreach, names)?;
+        self.finish(&mut template, params)?;
+        Ok(template)
+    }
+
+    /// What a task says besides its work.
+    pub(super) fn template(
+        &self,
+        table: &DeTable,
+        line: usize,
+        spec: TaskSpec,
+        foreach: Option<Role>,
+        names: &HashMap<String, usize>,
+    ) -> Parsed<Template> {
+        let id = spec.name.to_string();
         let reference = |value: &Value, name: &str, field: &str| {
             names.get(name).copied().ok_or_else(|| {
                 let known: Vec<&str> = names.keys().map(String::as_str).collect();
@@ -360,16 +387,8 @@ impl Reader<'_> {
                 self.error_at(self.line(&value.span()), message, hint)
             })
         };
-        let (work, foreach) = self.work(table, &id, line)?;
-        let mut template = Template {
-            line,
-            when: None,
-            foreach,
-            needs: Vec::new(),
-            parent: None,
-            verify: Checks::Unsaid,
-            spec: TaskSpec::new(&id, work),
-        };
+        let mut template =
+            Template { line, when: None, foreach, needs: Vec::new(), parent: None, verify: Checks::Unsaid, spec };
         let mut extras = Extras::default();
         for (key, value) in table {
             let name: &str = key.get_ref();
@@ -399,7 +418,7 @@ impl Reader<'_> {
                 "timeout_s" => extras.timeout_s = Some(self.number(value, name)?),
                 "silence_s" => extras.silence_s = Some(self.number(value, name)?),
                 "idempotent" => extras.idempotent = self.bool(value, name)?,
-                "batch" => extras.batch = self.bool(value, name)?,
+                "batch" if value.get_ref().as_table().is_none() => extras.batch = self.bool(value, name)?,
                 "resources" => extras.resources = self.strings(value, name)?,
                 "priority" => {
                     extras.priority = Some(self.word::<Priority>(value, name, &["low", "normal", "high", "urgent"])?);
@@ -420,11 +439,14 @@ impl Reader<'_> {
             let hint = Some("say which files the agent may write, e.g. writes = [\"src/**\"]".into());
             return Err(self.error_at(line, format!("task `{id}` is an agent's and needs `writes`"), hint));
         }
-        if extras != Extras::default() {
-            template.spec.extras = Some(Box::new(extras));
-        }
-        self.placeholders(&template, params)?;
+        template.spec.extras = Some(Box::new(extras));
         Ok(template)
+    }
+
+    /// The last look at a task: its placeholders, and nothing kept that says nothing.
+    pub(super) fn finish(&self, template: &mut Template, params: &BTreeMap<String, Param>) -> Parsed<()> {
+        template.spec.extras.take_if(|extras| **extras == Extras::default());
+        self.placeholders(template, params)
     }
 
     /// What the task does; exactly one way of saying it is allowed.

@@ -333,6 +333,8 @@ fn equal_scores_are_ordered_by_name() {
 #[test]
 fn a_workspace_brings_playbooks_but_takes_no_name_and_breaks_nothing() {
     let brought = |file: &str, text: &str| crate::core::facts::ProjectPlaybook {
+        skill: false,
+        own: false,
         file: format!(".orchestrator/playbooks/{file}"),
         text: text.to_owned(),
     };

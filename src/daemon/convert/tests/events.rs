@@ -66,23 +66,23 @@ fn a_run_is_told_from_beginning_to_end() {
         5 task.completed T-1 percent=25.0
         5 task.ready T-2
         5 task.ready T-3
-        5 attempt.claimed T-3 attempt="T-3.1" lane="L-1"
-        5 attempt.claimed T-2 attempt="T-2.1" lane="L-3"
-        9 check.finished command="check floor" on="base" passed=true seconds=1.0
-        10 attempt.started T-3 attempt="T-3.1" lane="L-1"
-        11 attempt.ended T-3 attempt="T-3.1" end="exit:0" lane="L-1" seconds=1.0
-        12 attempt.started T-2 attempt="T-2.1" lane="L-3"
-        13 attempt.ended T-2 attempt="T-2.1" end="exit:0" lane="L-3" seconds=1.0
-        14 check.finished command="check house" on="base" passed=true seconds=1.0
-        17 check.finished T-3 attempt="T-3.1" command="check house" end="exit:1" lane="L-1" on="lane" passed=false seconds=1.0 tail="test a ... FAILED\n"
-        17 task.undone T-3 percent=75.0 reason="not proven by `check house`: the check passed before; now these fail: a" tail="test a ... FAILED"
-        17 task.blocked T-4 percent=75.0 reason="it needs T-3, which is undone"
-        18 check.finished T-2 attempt="T-2.1" command="check floor" lane="L-3" on="lane" passed=true seconds=1.0
-        20 task.landed T-2 attempt="T-2.1" commit="merge-T-2.1" lane="L-3"
-        20 task.completed T-2 percent=99.0
-        20 run.state_changed from="MONITORING" percent=99.0 reason="complete" to="COMPLETING"
-        21 run.state_changed from="COMPLETING" percent=100.0 reason="finish" to="IDLE"
-        21 run.finished outcome="partial" percent=100.0 reason="2 of 4 tasks did not complete, first T-3 (undone)"
+        5 attempt.claimed T-3 attempt="T-3.1" lane="L-3"
+        5 attempt.claimed T-2 attempt="T-2.1" lane="L-4"
+        10 check.finished command="check floor" on="base" passed=true seconds=1.0
+        11 attempt.started T-3 attempt="T-3.1" lane="L-3"
+        12 attempt.ended T-3 attempt="T-3.1" end="exit:0" lane="L-3" seconds=1.0
+        13 attempt.started T-2 attempt="T-2.1" lane="L-4"
+        14 attempt.ended T-2 attempt="T-2.1" end="exit:0" lane="L-4" seconds=1.0
+        15 check.finished command="check house" on="base" passed=true seconds=1.0
+        18 check.finished T-3 attempt="T-3.1" command="check house" end="exit:1" lane="L-3" on="lane" passed=false seconds=1.0 tail="test a ... FAILED\n"
+        18 task.undone T-3 percent=75.0 reason="not proven by `check house`: the check passed before; now these fail: a" tail="test a ... FAILED"
+        18 task.blocked T-4 percent=75.0 reason="it needs T-3, which is undone"
+        19 check.finished T-2 attempt="T-2.1" command="check floor" lane="L-4" on="lane" passed=true seconds=1.0
+        21 task.landed T-2 attempt="T-2.1" commit="merge-T-2.1" lane="L-4"
+        21 task.completed T-2 percent=99.0
+        21 run.state_changed from="MONITORING" percent=99.0 reason="complete" to="COMPLETING"
+        22 run.state_changed from="COMPLETING" percent=100.0 reason="finish" to="IDLE"
+        22 run.finished outcome="partial" percent=100.0 reason="2 of 4 tasks did not complete, first T-3 (undone)"
     "#]].assert_eq(&lines(&told(&world)));
 }
 
@@ -137,8 +137,8 @@ fn decisions_checkpoints_and_retries_are_told() {
     let some: Vec<Event> = all.iter().filter(|event| kinds.contains(&event.kind)).cloned().collect();
     expect![[r#"
         2 decision.opened T-1 decision_id="D-1" question="Which?"
-        6 checkpoint.saved checkpoint_id="C-1" reason="mark"
-        7 decision.closed T-1 by="a person (lsp)" choice="a" decision_id="D-1"
+        7 checkpoint.saved checkpoint_id="C-1" reason="mark"
+        8 decision.closed T-1 by="a person (lsp)" choice="a" decision_id="D-1"
     "#]]
     .assert_eq(&lines(&some));
     // Moves of one commit are told with where each came from.

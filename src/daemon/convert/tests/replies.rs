@@ -339,7 +339,7 @@ fn a_failed_task_says_everything() {
     expect![[r#"
         {
           "summary": "T-3: undone: not proven by `check house`: the check passed before; now these fail: a",
-          "revision": 21,
+          "revision": 22,
           "task_id": "T-3",
           "request_id": "R-1",
           "status": "undone",
@@ -353,8 +353,8 @@ fn a_failed_task_says_everything() {
             "percent": 0.0,
             "basis": "none"
           },
-          "started_at": "2026-11-23T12:00:02.010Z",
-          "ended_at": "2026-11-23T12:00:06.020Z",
+          "started_at": "2026-11-23T12:00:02.011Z",
+          "ended_at": "2026-11-23T12:00:06.021Z",
           "elapsed": 4.01,
           "delayed": false,
           "blocked_by": [],
@@ -395,8 +395,8 @@ fn a_failed_task_says_everything() {
               "id": "T-3.1",
               "agent": "shell",
               "end": "exit:0",
-              "started_at": "2026-11-23T12:00:02.010Z",
-              "ended_at": "2026-11-23T12:00:03.010Z",
+              "started_at": "2026-11-23T12:00:02.011Z",
+              "ended_at": "2026-11-23T12:00:03.011Z",
               "failure": {
                 "class": "wrong_output",
                 "severity": "medium",
@@ -425,7 +425,8 @@ fn a_retry_says_when() {
     let failure = waiting.failure.clone().unwrap();
     assert_eq!((failure.class.as_str(), failure.retry_potential), ("network", true));
     assert_eq!(failure.next, "attempt 2 in 1.0 s");
-    assert_eq!(failure.next_at, Some(Time(world.now.plus_ms(1000))));
+    // The report about the readers' lane came a millisecond later.
+    assert_eq!(failure.next_at, Some(Time(world.now.plus_ms(999))));
     assert_eq!(waiting.status, TaskState::Queued);
     assert_eq!(
         world.view().run(RunId(1)).map(|run| run_line(&world.view(), run)).unwrap(),
@@ -520,7 +521,7 @@ fn the_state_shows_runs_and_queue() {
     expect![[r#"
         {
           "summary": "R-1: partial, 2 of 4 tasks done, 1 failed, 1 blocked",
-          "revision": 25,
+          "revision": 26,
           "session_id": "R-1",
           "state": "IDLE",
           "workspace": {
@@ -565,13 +566,13 @@ fn the_state_shows_runs_and_queue() {
                   "from": "MONITORING",
                   "to": "COMPLETING",
                   "trigger": "complete",
-                  "timestamp": "2026-11-23T12:00:07.024Z"
+                  "timestamp": "2026-11-23T12:00:07.025Z"
                 },
                 {
                   "from": "COMPLETING",
                   "to": "IDLE",
                   "trigger": "finish",
-                  "timestamp": "2026-11-23T12:00:07.025Z"
+                  "timestamp": "2026-11-23T12:00:07.026Z"
                 }
               ],
               "progress": {
@@ -639,13 +640,13 @@ fn the_report_tells_what_came_of_it() {
     expect![[r#"
         {
           "summary": "R-1: partial, 2 of 4 tasks done, 1 failed, 1 blocked",
-          "revision": 21,
+          "revision": 22,
           "request_id": "R-1",
           "description": "Tidy the house\nand more",
           "state": "IDLE",
           "outcome": "partial",
           "created_at": "2026-11-23T12:00:00.001Z",
-          "ended_at": "2026-11-23T12:00:07.025Z",
+          "ended_at": "2026-11-23T12:00:07.026Z",
           "progress": {
             "total_tasks": 4,
             "completed_tasks": 2,
@@ -719,37 +720,37 @@ fn the_report_tells_what_came_of_it() {
               ],
               "critical": false,
               "agent": "shell",
-              "lane": "L-3",
-              "started_at": "2026-11-23T12:00:03.012Z",
-              "ended_at": "2026-11-23T12:00:07.024Z",
+              "lane": "L-4",
+              "started_at": "2026-11-23T12:00:03.013Z",
+              "ended_at": "2026-11-23T12:00:07.025Z",
               "seconds": 4.012,
               "spans": [
                 {
                   "phase": "prepare",
                   "attempt": "T-2.1",
                   "started_at": "2026-11-23T12:00:01.005Z",
-                  "ended_at": "2026-11-23T12:00:03.012Z",
+                  "ended_at": "2026-11-23T12:00:03.013Z",
                   "ok": true
                 },
                 {
                   "phase": "work",
                   "attempt": "T-2.1",
-                  "started_at": "2026-11-23T12:00:03.012Z",
-                  "ended_at": "2026-11-23T12:00:04.012Z",
+                  "started_at": "2026-11-23T12:00:03.013Z",
+                  "ended_at": "2026-11-23T12:00:04.013Z",
                   "ok": true
                 },
                 {
                   "phase": "verify",
                   "attempt": "T-2.1",
-                  "started_at": "2026-11-23T12:00:04.012Z",
-                  "ended_at": "2026-11-23T12:00:05.012Z",
+                  "started_at": "2026-11-23T12:00:04.013Z",
+                  "ended_at": "2026-11-23T12:00:05.013Z",
                   "ok": true
                 },
                 {
                   "phase": "land",
                   "attempt": "T-2.1",
-                  "started_at": "2026-11-23T12:00:05.012Z",
-                  "ended_at": "2026-11-23T12:00:07.024Z",
+                  "started_at": "2026-11-23T12:00:05.013Z",
+                  "ended_at": "2026-11-23T12:00:07.025Z",
                   "ok": true
                 }
               ],
@@ -758,8 +759,8 @@ fn the_report_tells_what_came_of_it() {
                   "id": "T-2.1",
                   "agent": "shell",
                   "end": "exit:0",
-                  "started_at": "2026-11-23T12:00:03.012Z",
-                  "ended_at": "2026-11-23T12:00:04.012Z"
+                  "started_at": "2026-11-23T12:00:03.013Z",
+                  "ended_at": "2026-11-23T12:00:04.013Z"
                 }
               ],
               "diff": {
@@ -780,30 +781,30 @@ fn the_report_tells_what_came_of_it() {
               ],
               "critical": true,
               "agent": "shell",
-              "lane": "L-1",
-              "started_at": "2026-11-23T12:00:02.010Z",
-              "ended_at": "2026-11-23T12:00:06.020Z",
+              "lane": "L-3",
+              "started_at": "2026-11-23T12:00:02.011Z",
+              "ended_at": "2026-11-23T12:00:06.021Z",
               "seconds": 4.01,
               "spans": [
                 {
                   "phase": "prepare",
                   "attempt": "T-3.1",
                   "started_at": "2026-11-23T12:00:01.005Z",
-                  "ended_at": "2026-11-23T12:00:02.010Z",
+                  "ended_at": "2026-11-23T12:00:02.011Z",
                   "ok": true
                 },
                 {
                   "phase": "work",
                   "attempt": "T-3.1",
-                  "started_at": "2026-11-23T12:00:02.010Z",
-                  "ended_at": "2026-11-23T12:00:03.010Z",
+                  "started_at": "2026-11-23T12:00:02.011Z",
+                  "ended_at": "2026-11-23T12:00:03.011Z",
                   "ok": true
                 },
                 {
                   "phase": "verify",
                   "attempt": "T-3.1",
-                  "started_at": "2026-11-23T12:00:03.010Z",
-                  "ended_at": "2026-11-23T12:00:04.010Z",
+                  "started_at": "2026-11-23T12:00:03.011Z",
+                  "ended_at": "2026-11-23T12:00:04.011Z",
                   "ok": false
                 }
               ],
@@ -812,8 +813,8 @@ fn the_report_tells_what_came_of_it() {
                   "id": "T-3.1",
                   "agent": "shell",
                   "end": "exit:0",
-                  "started_at": "2026-11-23T12:00:02.010Z",
-                  "ended_at": "2026-11-23T12:00:03.010Z",
+                  "started_at": "2026-11-23T12:00:02.011Z",
+                  "ended_at": "2026-11-23T12:00:03.011Z",
                   "failure": {
                     "class": "wrong_output",
                     "severity": "medium",
@@ -847,7 +848,7 @@ fn the_report_tells_what_came_of_it() {
               "critical": true,
               "agent": "shell",
               "started_at": null,
-              "ended_at": "2026-11-23T12:00:06.020Z",
+              "ended_at": "2026-11-23T12:00:06.021Z",
               "seconds": null,
               "spans": [],
               "attempts": [],
@@ -923,13 +924,13 @@ fn the_report_tells_what_came_of_it() {
               "from": "MONITORING",
               "to": "COMPLETING",
               "trigger": "complete",
-              "timestamp": "2026-11-23T12:00:07.024Z"
+              "timestamp": "2026-11-23T12:00:07.025Z"
             },
             {
               "from": "COMPLETING",
               "to": "IDLE",
               "trigger": "finish",
-              "timestamp": "2026-11-23T12:00:07.025Z"
+              "timestamp": "2026-11-23T12:00:07.026Z"
             }
           ]
         }
@@ -954,35 +955,35 @@ fn why_a_task_is_undone_or_blocked() {
     expect![[r#"
         T-3: undone: not proven by `check house`: the check passed before; now these fail: a
         12:00:01.005 its last dependency, T-1, completed
-        12:00:01.005 attempt 1 was handed out, in lane L-1
-        12:00:03.010 `burn` ended with exit:0 after 1.0 s
-        12:00:03.010 it changed 1 file (+3 -1)
-        12:00:04.010 `check house` failed (exit:1); it passed on the untouched base | test a ... FAILED
-        12:00:04.010 attempt 1 failed (wrong_output): not proven by `check house`: the check passed before; now these fail: a
-        12:00:06.020 its change was taken back: not proven by `check house`: the check passed before; now these fail: a | test a ... FAILED
+        12:00:01.005 attempt 1 was handed out, in lane L-3
+        12:00:03.011 `burn` ended with exit:0 after 1.0 s
+        12:00:03.011 it changed 1 file (+3 -1)
+        12:00:04.011 `check house` failed (exit:1); it passed on the untouched base | test a ... FAILED
+        12:00:04.011 attempt 1 failed (wrong_output): not proven by `check house`: the check passed before; now these fail: a
+        12:00:06.021 its change was taken back: not proven by `check house`: the check passed before; now these fail: a | test a ... FAILED
         -            nothing by itself; `orchestrator retry T-3` tries it again
 
         T-4: blocked: it needs T-3, which is undone
-        12:00:06.020 T-3 (Burn), which T-4 needs, is undone: not proven by `check house`: the check passed before; now these fail: a | test a ... FAILED
-        12:00:06.020 it is blocked: it needs T-3, which is undone
+        12:00:06.021 T-3 (Burn), which T-4 needs, is undone: not proven by `check house`: the check passed before; now these fail: a | test a ... FAILED
+        12:00:06.021 it is blocked: it needs T-3, which is undone
         -            nothing by itself; `orchestrator retry T-4` tries it again
 
         T-3.1: exit:0
-        12:00:01.005 attempt 1 was handed out, in lane L-1
-        12:00:03.010 `burn` ended with exit:0 after 1.0 s
-        12:00:03.010 it changed 1 file (+3 -1)
-        12:00:04.010 `check house` failed (exit:1); it passed on the untouched base | test a ... FAILED
-        12:00:04.010 attempt 1 failed (wrong_output): not proven by `check house`: the check passed before; now these fail: a
+        12:00:01.005 attempt 1 was handed out, in lane L-3
+        12:00:03.011 `burn` ended with exit:0 after 1.0 s
+        12:00:03.011 it changed 1 file (+3 -1)
+        12:00:04.011 `check house` failed (exit:1); it passed on the untouched base | test a ... FAILED
+        12:00:04.011 attempt 1 failed (wrong_output): not proven by `check house`: the check passed before; now these fail: a
 
         R-1: partial, 2 of 4 tasks done, 1 failed, 1 blocked
         12:00:00.001 it was asked for: Tidy the house
         12:00:00.002 it was understood as modify (0.75), complexity 0.50
         12:00:00.002 its plan of 4 tasks came from client
         12:00:00.002 the first tasks were handed out, at most 10 at once
-        12:00:06.020 T-3 (Burn) undone: not proven by `check house`: the check passed before; now these fail: a; it blocks 1 task | test a ... FAILED
-        12:00:07.024 every task was over: the final checks and publication came next
-        12:00:07.025 it ended partial: 2 of 4 tasks did not complete, first T-3 (undone)
-        12:00:07.025 1 landed change on the branch orchestrator/R-1
+        12:00:06.021 T-3 (Burn) undone: not proven by `check house`: the check passed before; now these fail: a; it blocks 1 task | test a ... FAILED
+        12:00:07.025 every task was over: the final checks and publication came next
+        12:00:07.026 it ended partial: 2 of 4 tasks did not complete, first T-3 (undone)
+        12:00:07.026 1 landed change on the branch orchestrator/R-1
 
     "#]].assert_eq(&all);
 }
@@ -1095,7 +1096,7 @@ fn checkpoints_are_saved_explained_and_restored() {
     world.release("T-2.1", End::Exit(0));
     expect![[r#"
         C-1: restoring it takes back 2 landings
-        12:00:05.021 it was saved as "before" at journal position 7
+        12:00:05.022 it was saved as "before" at journal position 7
         -            it holds R-1 at merge-T-3.1, with 1 landed change
         -            restoring it would take back what landed since: T-2, T-4
     "#]]

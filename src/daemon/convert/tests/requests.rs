@@ -12,7 +12,10 @@ use crate::{
     },
     core::{
         Command, Rejection,
-        plan::{playbook, spec::Work},
+        plan::{
+            playbook,
+            spec::{Strategy, Work},
+        },
     },
     daemon::convert::{answer, process_request, rejection, submit_task},
     ids::{DecisionId, TaskId},
@@ -100,11 +103,13 @@ fn a_plan_comes_as_text_or_object_and_takes_the_requests_limits() {
     }))
     .unwrap();
     let plan = request.plan.unwrap();
-    assert_eq!((plan.budget.usd, plan.budget.minutes), (Some(2.0), Some(10.0)));
+    let budget = plan.budget.within(&request.budget);
+    assert_eq!((budget.usd, budget.minutes), (Some(2.0), Some(10.0)));
+    assert_eq!(request.strategy, Some(Strategy::Sequential));
     assert_eq!(plan.verify, [["make", "check"]]);
     assert_eq!((request.description.as_str(), request.plan_source.as_deref()), ("Tidy", Some("client")));
-    // The plan's own checks are run: only the money and the time are not watched.
-    assert_eq!(request.unenforced, ["max_cost_usd", "max_minutes"]);
+    // The plan's own checks are run and the time is watched: only the money is not.
+    assert_eq!(request.unenforced, ["max_cost_usd"]);
     let object = read(json!({"plan": {"version": 1, "tasks": [{"id": "a", "run": "true"}]}})).unwrap();
     assert_eq!(object.description, "A plan of 1 task");
     let unplanned = read(json!({"description": "x", "constraints": {"verify": [["make"]]}})).unwrap();
@@ -176,6 +181,10 @@ fn a_task_is_made_of_its_parameters() {
     let (spec, ..) = made(json!({"type": "workflow_execution", "description": "Tidy up",
         "parameters": {"playbook": "tidy"}}));
     assert!(matches!(&spec.work, Work::Playbook { name, .. } if name == "tidy"));
+    let (spec, ..) = made(json!({"type": "skill_execution", "description": "x", "workflow_id": "R-1",
+        "parameters": {"skill": "bump", "args": {"part": "minor", "times": 2}}}));
+    let Work::Playbook { name, params } = &spec.work else { panic!("{:?}", spec.work) };
+    assert_eq!((name.as_str(), params["part"].as_str(), params["times"].as_str()), ("skill:bump", "minor", "2"));
     let (spec, ..) = made(json!({"type": "skill_execution", "description": "x", "parameters": {"run": "a | b"}}));
     assert!(matches!(&spec.work, Work::Run(line) if line == "a | b"));
 }
@@ -187,7 +196,7 @@ fn a_task_that_cannot_be_is_refused() {
         json!({"type": "skill_execution", "description": "x", "parameters": {"skill": "lint"}}),
         json!({"type": "skill_execution", "description": "x"}),
         json!({"type": "workflow_execution", "description": "x", "parameters": {"playbook": "tidi"}}),
-        json!({"type": "workflow_execution", "description": "x", "workflow_id": "R-1", "parameters": {"playbook": "tidy"}}),
+        json!({"type": "workflow_execution", "description": "x", "workflow_id": "R-1"}),
         json!({"type": "decision_making", "description": "Which?"}),
         json!({"type": "x", "description": "x", "parameters": {"command": "ls -l"}}),
         json!({"type": "x", "description": "x", "parameters": {"command": ["ls"], "comand": 1}}),
@@ -197,17 +206,17 @@ fn a_task_that_cannot_be_is_refused() {
     .concat();
     expect![[r#"
         INVALID parameters.skill
-        there is no skill "lint": no skills are installed
-        -> send what it would do as `parameters.command` (a list) or `parameters.run` (a line of shell)
+        there is no skill "lint"
+        -> the skills here are bump
         INVALID parameters.skill
         `parameters` names neither a skill nor a command
-        -> send what it would do as `parameters.command` (a list) or `parameters.run` (a line of shell)
+        -> send `parameters.skill` with a name, or `parameters.command` (a list) or `run` (shell)
         INVALID parameters.playbook
         there is no playbook "tidi"
         -> did you mean "tidy"?
-        INVALID workflow_id
-        a playbook becomes a run of its own and cannot join one
-        -> leave `workflow_id` and `dependencies` out
+        INVALID parameters.playbook
+        `parameters.playbook` must name a playbook
+        -> the playbooks here are audit, test, tidy
         INVALID parameters.options
         a question needs options to choose from, not 0
         -> give two to six

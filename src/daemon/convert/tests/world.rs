@@ -102,6 +102,7 @@ impl World {
             env: &env,
             trust: false,
             settings: &self.settings,
+            playbooks: &["audit", "test", "tidy", "skill:bump"].map(str::to_owned),
         })
     }
 
@@ -212,6 +213,7 @@ impl World {
             }
             Effect::PrepareLane { attempt, .. } => vec![Report::LanePrepared { attempt }],
             Effect::PrepareShared { run, .. } => vec![Report::SharedPrepared { run, failed: None }],
+            Effect::InspectShared { run, .. } => vec![Report::SharedInspected { run, changed: Ok(Vec::new()) }],
             Effect::PrepareBase { run, .. } => vec![Report::BasePrepared { run, failed: None }],
             Effect::PrepareFinal { run, .. } => vec![Report::FinalPrepared { run, failed: None }],
             Effect::Start(order) => {

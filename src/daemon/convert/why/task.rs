@@ -220,6 +220,8 @@ fn before_the_run(view: &View<'_>, run: &Run, chain: &mut Chain) -> bool {
     }
     if run.cancelled {
         add(format!("{} is being cancelled", run.id));
+    } else if let Some(limit) = run.exhausted {
+        add(format!("{} has used up what it may use ({})", run.id, limit.word()));
     } else if run.stopping {
         add(format!("a task of {} failed and its plan stops then", run.id));
     }
@@ -252,6 +254,7 @@ fn ready(view: &View<'_>, run: &Run, task: &Task, chain: &mut Chain) {
                 let running = words::plural(index.trying_shared as usize, "reading task");
                 add(format!("{running} are handed out already, and {jobs} run at once"));
             }
+            Shared::Inspecting(lane) => add(format!("the reading lane {lane} is looked at for changes first")),
             Shared::Ready(_) => {}
         }
     } else if matches!(task.spec.kind(), Kind::Shell) {

@@ -88,7 +88,7 @@ fn stores_above_a_limit_are_named_and_links_are_not_work() {
     assert_eq!(lane.missing[0].path, Path::new("target"));
     assert!(!lane.path.join("target").exists());
     assert_eq!(fs::read_link(lane.path.join("node_modules")).unwrap(), world.checkout.join("node_modules"));
-    assert_eq!(repo.dirty_paths(&lane.path).unwrap(), Vec::<PathBuf>::new());
+    assert_eq!(repo.dirty_paths(&lane.path, &SnapshotOptions::default()).unwrap(), Vec::<PathBuf>::new());
     assert_eq!(snap(&repo, &lane.path, &base).commit, base);
     repo.restore_lane(&lane.path, &base).unwrap();
     assert!(lane.path.join("node_modules").is_symlink());
@@ -113,7 +113,7 @@ fn a_lane_deleted_by_hand_or_damaged_is_made_anew() {
     let refused = repo.snapshot_lane(&lane, &base, "x", "refs/orchestrator/R-3/x", &SnapshotOptions::default());
     assert!(refused.unwrap_err().to_string().contains("not a lane"));
     assert!(repo.restore_lane(&lane, &base).is_err());
-    assert!(repo.dirty_paths(&lane).is_err());
+    assert!(repo.dirty_paths(&lane, &SnapshotOptions::default()).is_err());
     assert!(world.prepared(&repo, 1, &base, &Prepare::default()).made);
     assert_eq!(contents(&lane), world.contents());
     assert_eq!(git(&world.checkout, &["worktree", "list"]).matches("L-1").count(), 1);

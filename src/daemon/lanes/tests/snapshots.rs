@@ -201,7 +201,7 @@ fn lane_snapshots_name_what_changed_and_repeat_to_nothing() {
     symlink("a", lane.join("c")).unwrap();
     executable(&lane.join("d"));
     write(&lane.join("new/é"), "n\n");
-    assert_eq!(repo.dirty_paths(&lane).unwrap().len(), 5);
+    assert_eq!(repo.dirty_paths(&lane, &SnapshotOptions::default()).unwrap().len(), 5);
     let one = snap(&repo, &lane, &base);
     use Status::*;
     let expected = [("a", Modified), ("b", Deleted), ("c", TypeChanged), ("d", Modified), ("new/é", Added)];
