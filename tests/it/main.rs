@@ -6,6 +6,7 @@
 #[cfg(target_os = "linux")]
 mod daemon;
 mod demo;
+mod gate;
 mod gc;
 #[cfg(target_os = "linux")]
 mod keeper;
