@@ -475,17 +475,10 @@ fn writes(walk: &mut Walk, program: &str, rest: &[Word]) {
             return;
         }
         "chmod" | "chown" | "chgrp" | "setfacl" => rights(walk, program, &parsed, rest),
-        "truncate" => {
-            if rest.iter().any(|word| matches!(word.text.as_str(), "-s0" | "--size=0" | "--size" | "-s"))
-                && rest.iter().any(|word| matches!(word.text.as_str(), "0" | "-s0" | "--size=0"))
-            {
-                let lost = parsed
-                    .operands
-                    .iter()
-                    .any(|word| walk.path(word).is_none_or(|path| walk.paths.write(&path).class != Touched::Lane));
-                if lost {
-                    walk.danger("it empties a file");
-                }
+        "truncate" if empties(rest) => {
+            let lost = |word: &&Word| walk.path(word).is_none_or(|path| walk.paths.write(&path).class != Touched::Lane);
+            if parsed.operands.iter().any(lost) {
+                walk.danger("it empties a file");
             }
         }
         "crontab" if parsed.any("-r", "-u") => walk.danger("it removes all of a user's timed commands"),
@@ -541,6 +534,17 @@ fn writes(walk: &mut Walk, program: &str, rest: &[Word]) {
     }
 }
 
+/// Whether `truncate` leaves nothing.
+fn empties(rest: &[Word]) -> bool {
+    let sizes = rest
+        .windows(2)
+        .filter(|pair| matches!(pair[0].text.as_str(), "-s" | "--size"))
+        .map(|pair| pair[1].text.as_str());
+    let joined =
+        rest.iter().filter_map(|word| word.text.strip_prefix("-s").or_else(|| word.text.strip_prefix("--size=")));
+    sizes.chain(joined).any(|size| size == "0")
+}
+
 /// Changes of who may do what with a file.
 fn rights(walk: &mut Walk, program: &str, parsed: &flags::Parsed, rest: &[Word]) {
     let mode = parsed.operands.first().map_or("", |word| word.text.as_str());
@@ -555,13 +559,12 @@ fn rights(walk: &mut Walk, program: &str, parsed: &flags::Parsed, rest: &[Word])
         walk.danger("it lets everybody run a program with its owner's rights");
     }
     let recursive = rest.iter().any(|word| is_one_of(word, "-R --recursive", ""));
-    let system = |word: &&&Word| {
-        matches!(
-            word.text.trim_end_matches('/'),
-            "" | "/etc" | "/usr" | "/bin" | "/var" | "/lib" | "/home" | "~" | "/root" | "/boot" | "/*"
-        ) && word.text != ""
+    let system = |word: &&Word| {
+        let path = word.text.trim_end_matches('/');
+        path.is_empty() && word.text.starts_with('/')
+            || matches!(path, "/*" | "/etc" | "/usr" | "/bin" | "/var" | "/lib" | "/home" | "~" | "/root" | "/boot")
     };
-    if recursive && parsed.operands.iter().skip(1).any(|word| system(&word)) {
+    if recursive && parsed.operands.iter().skip(1).any(system) {
         walk.danger("it changes the rights of the whole system");
     }
 }

@@ -252,20 +252,12 @@ fn looks(name: &str, rest: &[Word], first: &str, operands: usize) -> bool {
         |these: &str| rest.iter().filter(|word| word.text.starts_with('-')).all(|word| is_one_of(word, these, ""));
     match name {
         "branch" => {
-            let lists = any(
-                "-l --list -a --all -r --remotes --contains --no-contains --merged --no-merged --points-at --show-current",
-            );
             let quiet = only(
                 "-l --list -a --all -r --remotes -v --verbose --contains --no-contains --merged --no-merged --sort --format \
                 --points-at --show-current --color --no-color --column --no-column -q --quiet -i --ignore-case --abbrev --no-abbrev",
             );
-            quiet
-                && (operands == 0
-                    || lists
-                        && !(operands > 0
-                            && !any(
-                                "-l --list --contains --no-contains --merged --no-merged --points-at --sort --format",
-                            )))
+            let names = any("-l --list --contains --no-contains --merged --no-merged --points-at --sort --format");
+            quiet && (operands == 0 || names)
         }
         "tag" => {
             let quiet = only(

@@ -168,19 +168,16 @@ fn language(walk: &mut Walk, program: &str, rest: &[Word]) {
     walk.exec(format!("{program} runs code"));
     let mut code = false;
     for (at, word) in rest.iter().enumerate() {
-        if CODE.contains(&word.text.as_str())
+        let takes_code = CODE.contains(&word.text.as_str())
             || word.text.starts_with("-i")
-            || (program == "perl" && word.text.ends_with('e') && word.text.starts_with('-'))
-        {
-            if let Some(text) = rest.get(at + 1) {
-                code = true;
-                if let Some(danger) = scripts::code_danger(&text.text) {
-                    walk.danger(danger);
-                }
-                if !text.known {
-                    walk.vague("the code that runs is known only then");
-                }
-            }
+            || (program == "perl" && word.text.ends_with('e') && word.text.starts_with('-'));
+        let Some(text) = rest.get(at + 1).filter(|_| takes_code) else { continue };
+        code = true;
+        if let Some(danger) = scripts::code_danger(&text.text) {
+            walk.danger(danger);
+        }
+        if !text.known {
+            walk.vague("the code that runs is known only then");
         }
     }
     match rest.iter().find(|word| !word.text.starts_with('-')) {

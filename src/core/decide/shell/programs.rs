@@ -52,10 +52,9 @@ pub fn command(walk: &mut Walk, words: &[Word]) {
             for word in rest {
                 walk.reads(word);
             }
-            match super::acts::is_known(program) || reads::looks(program).is_some() {
+            if acts::is_known(program) || reads::looks(program).is_some() {
                 // A file of that name elsewhere is another program.
-                true => walk.note(format!("{name} is not the {program} of the system")),
-                false => {}
+                walk.note(format!("{name} is not the {program} of the system"));
             }
             return destroys_inside(walk, rest);
         }
@@ -253,89 +252,48 @@ fn special(walk: &mut Walk, program: &str, rest: &[Word]) -> bool {
             walk.cwd = None;
             walk.moved = true;
         }
-        "command" | "type" | "hash"
-            if rest.first().is_some_and(|word| matches!(word.text.as_str(), "-v" | "-V" | "-a" | "-t")) => {}
-        "exit" | "return" | "set"
-            if program != "set"
-                || rest.iter().all(|word| {
-                    matches!(
-                        word.text.as_str(),
-                        "-e" | "-u"
-                            | "-x"
-                            | "-o"
-                            | "pipefail"
-                            | "-eu"
-                            | "-euo"
-                            | "-ex"
-                            | "errexit"
-                            | "nounset"
-                            | "+e"
-                            | "+x"
-                    )
-                }) => {}
-        "history" if rest.iter().all(|word| word.text.bytes().all(|byte| byte.is_ascii_digit()) && word.known) => {}
+        "command" | "type" | "hash" if first_is(rest, "-v -V -a -t") => {}
+        "exit" | "return" => {}
+        "set" => return only(rest, "-e -u -x -o pipefail -eu -euo -ex -euxo errexit nounset +e +x"),
+        "history" if rest.iter().all(|word| word.known && word.text.bytes().all(|byte| byte.is_ascii_digit())) => {}
         "history" => {
             if rest.iter().any(|word| word.text.starts_with("-c") || word.text.starts_with("-d")) {
                 walk.danger("it wipes the history of commands");
             }
             return false;
         }
-        "kill" if rest.first().is_some_and(|word| matches!(word.text.as_str(), "-l" | "-L" | "--list" | "--table")) => {
+        "kill" => return first_is(rest, "-l -L --list --table"),
+        "hdparm" => return !rest.is_empty() && only(rest, "-I -i -g /dev/"),
+        "fdisk" | "sfdisk" | "parted" | "gdisk" | "sgdisk" => {
+            let lists = rest.iter().any(|word| matches!(word.text.as_str(), "-l" | "--list" | "print" | "-p"));
+            return lists && only(rest, "-l --list print -s -x -p /dev/");
         }
-        "hdparm"
-            if !rest.is_empty()
-                && rest.iter().all(|word| {
-                    word.known && matches!(word.text.as_str(), "-I" | "-i" | "-g")
-                        || word.text.starts_with("/dev/") && word.known
-                }) => {}
-        "fdisk" | "sfdisk" | "parted" | "gdisk" | "sgdisk"
-            if rest.iter().any(|word| matches!(word.text.as_str(), "-l" | "--list" | "print" | "-p"))
-                && rest.iter().all(|word| {
-                    word.known && matches!(word.text.as_str(), "-l" | "--list" | "print" | "-s" | "-x" | "-p")
-                        || word.known && word.text.starts_with("/dev/")
-                }) => {}
-        "mdadm"
-            if rest.first().is_some_and(|word| {
-                matches!(word.text.as_str(), "--detail" | "-D" | "--examine" | "-E" | "-Q" | "--query")
-            }) => {}
-        "tune2fs" | "iptables-save" | "ip6tables-save" | "chage"
-            if program.starts_with("ip") || rest.first().is_some_and(|word| word.text == "-l") => {}
-        "iptables" | "ip6tables" | "ebtables"
-            if rest.iter().any(|word| {
-                matches!(word.text.as_str(), "-L" | "-S" | "--list" | "--list-rules")
-                    || word.text.starts_with("-nL")
-                    || word.text.starts_with("-L")
-                    || word.text.starts_with("-vnL")
-            }) && !rest.iter().any(|word| {
-                flags::is_one_of(
-                    word,
-                    "-A -D -I -R -F -X -P -N -E -Z --append --delete --insert --flush --policy --zero",
-                    "-t -n-",
-                )
-            }) => {}
-        "crontab"
-            if rest.iter().any(|word| word.text == "-l")
-                && !rest.iter().any(|word| flags::is_one_of(word, "-e -r", "-u")) => {}
-        "ssh-keygen" if rest.iter().any(|word| matches!(word.text.as_str(), "-l" | "-lf" | "-lv" | "-lvf" | "-B")) => {}
-        "ssh-add" if rest.iter().all(|word| matches!(word.text.as_str(), "-l" | "-L")) && !rest.is_empty() => {}
-        "gpg" | "gpg2"
-            if rest.iter().any(|word| {
-                matches!(
-                    word.text.as_str(),
-                    "--list-keys"
-                        | "-k"
-                        | "--list-public-keys"
-                        | "--fingerprint"
-                        | "--list-sigs"
-                        | "--list-secret-keys"
-                        | "-K"
-                )
-            }) && !rest.iter().any(|word| {
-                word.text.starts_with("--export") || word.text.starts_with("--delete") || word.text.contains("output")
-            }) => {}
-        "screen" if rest.iter().all(|word| matches!(word.text.as_str(), "-ls" | "-list")) && !rest.is_empty() => {}
-        "at" if rest.iter().all(|word| word.text == "-l") && !rest.is_empty() => {}
-        "jobs" | "fg" | "bg" | "disown" if program == "jobs" => {}
+        "mdadm" => return first_is(rest, "--detail -D --examine -E -Q --query"),
+        "iptables-save" | "ip6tables-save" => return rest.is_empty(),
+        "tune2fs" | "chage" => return first_is(rest, "-l"),
+        "iptables" | "ip6tables" | "ebtables" => {
+            let lists = rest.iter().any(|word| flags::is_one_of(word, "-L -S --list --list-rules", "-t"));
+            let changes = "-A -D -I -R -F -X -P -N -E -Z --append --delete --insert --flush --policy --zero";
+            return lists && !rest.iter().any(|word| flags::is_one_of(word, changes, "-t"));
+        }
+        "crontab" => {
+            return rest.iter().any(|word| word.text == "-l")
+                && !rest.iter().any(|word| flags::is_one_of(word, "-e -r -i", "-u"));
+        }
+        "ssh-keygen" => return first_is(rest, "-l -lf -lv -lvf -B"),
+        "ssh-add" => return !rest.is_empty() && only(rest, "-l -L"),
+        "gpg" | "gpg2" => {
+            let lists = "--list-keys -k --list-public-keys --fingerprint --list-sigs --list-secret-keys -K";
+            let more = |word: &Word| {
+                ["--export", "--delete", "--output", "-o", "--edit", "--recv", "--send", "--search", "--refresh"]
+                    .iter()
+                    .any(|part| word.text.starts_with(part))
+            };
+            return first_is(rest, lists) && !rest.iter().any(more);
+        }
+        "screen" => return !rest.is_empty() && only(rest, "-ls -list"),
+        "at" => return !rest.is_empty() && only(rest, "-l"),
+        "jobs" => {}
         "7z" | "7za" | "7zr" | "rar" | "unrar" | "ar" | "cpio" | "lha" => {
             let first = rest.first().map_or("", |word| word.text.as_str());
             if !matches!(first, "l" | "t" | "lb" | "lt" | "v" | "vb" | "vt" | "-t" | "-it" | "-tv" | "tv") {
@@ -343,40 +301,21 @@ fn special(walk: &mut Walk, program: &str, rest: &[Word]) -> bool {
             }
             rest[1..].iter().for_each(|word| walk.reads(word));
         }
-        "alias" if rest.iter().all(|word| word.known && !word.text.contains('=')) => {}
-        "pacman"
-            if rest.first().is_some_and(|word| {
-                word.known
-                    && (word.text.starts_with("-Q")
-                        || matches!(word.text.as_str(), "-Ss" | "-Si" | "-Sl" | "-Sg" | "-F" | "-Fl"))
-                    && !word.text.contains('y')
-            }) => {}
-        "dpkg"
-            if rest.first().is_some_and(|word| {
-                matches!(
-                    word.text.as_str(),
-                    "-l" | "-L"
-                        | "-s"
-                        | "-S"
-                        | "-p"
-                        | "-I"
-                        | "-c"
-                        | "--list"
-                        | "--listfiles"
-                        | "--status"
-                        | "--search"
-                        | "--get-selections"
-                        | "--info"
-                        | "--contents"
-                        | "--print-architecture"
-                        | "--audit"
-                        | "-C"
-                        | "--print-avail"
-                        | "--print-foreign-architectures"
-                        | "-V"
-                        | "--verify"
-                )
-            }) => {}
+        "alias" => return rest.iter().all(|word| word.known && !word.text.contains('=')),
+        "pacman" => {
+            let queries = |word: &Word| {
+                word.text.starts_with("-Q")
+                    || matches!(word.text.as_str(), "-Ss" | "-Si" | "-Sl" | "-Sg" | "-F" | "-Fl")
+            };
+            return rest.first().is_some_and(|word| word.known && queries(word) && !word.text.contains('y'));
+        }
+        "dpkg" => {
+            return first_is(
+                rest,
+                "-l -L -s -S -p -I -c --list --listfiles --status --search --get-selections --info --contents \
+                 --print-architecture --audit -C --print-avail --print-foreign-architectures -V --verify",
+            );
+        }
         "rpm" => {
             let query = rest.first().is_some_and(|word| {
                 word.known
@@ -410,6 +349,19 @@ fn special(walk: &mut Walk, program: &str, rest: &[Word]) -> bool {
         _ => return false,
     }
     true
+}
+
+/// Whether the first word is one of these.
+fn first_is(rest: &[Word], these: &str) -> bool {
+    rest.first().is_some_and(|word| word.known && these.split_ascii_whitespace().any(|one| one == word.text))
+}
+
+/// Whether every word is one of these; what ends in a slash stands for everything below.
+fn only(rest: &[Word], these: &str) -> bool {
+    let one_of = |text: &str| {
+        these.split_ascii_whitespace().any(|one| one == text || one.ends_with('/') && text.starts_with(one))
+    };
+    rest.iter().all(|word| word.known && one_of(&word.text))
 }
 
 /// A program of the table that only looks.

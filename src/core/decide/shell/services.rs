@@ -506,11 +506,8 @@ pub fn read(walk: &mut Walk, program: &str, rest: &[Word]) -> bool {
     }
     if program == "openssl" {
         walk.flow.decoded = true;
-        match path.first().copied() {
-            Some("s_client" | "s_server" | "s_time" | "ocsp") => {
-                walk.network("openssl talks to another machine", None, true)
-            }
-            _ => {}
+        if let Some("s_client" | "s_server" | "s_time" | "ocsp") = path.first().copied() {
+            walk.network("openssl talks to another machine", None, true);
         }
     }
     acts::does(walk, service.does, program, rest);

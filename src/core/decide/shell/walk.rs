@@ -780,7 +780,9 @@ impl<'a> Walk<'a> {
         let followed = rest.is_empty()
             || [":-", "-", ":+", "+", ":?", "?", "#", "%", "/", "^", ","].iter().any(|sign| rest.starts_with(sign))
             || (rest.starts_with(':') && !rest.starts_with(":=") && !rest.contains(['[', '`', '$']));
-        if (name.is_empty() && !special) || (!special && !followed) || rest.contains("$(") && rest.contains("[") {
+        let nameless = name.is_empty() && !special;
+        let computed = rest.contains("$(") && rest.contains('[');
+        if nameless || !(special || followed) || computed {
             self.vague(format!("`{}` is not followed", own.chars().take(40).collect::<String>()));
         }
         if is_secret_name(name) {
