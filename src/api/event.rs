@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use jsonrpsee::core::{
+    client::{Error as ClientError, Subscription, SubscriptionClientT},
+    params::ObjectParams,
+};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use super::{reply::Outcome, state::RunState, wire::Time};
 use crate::ids::{AttemptId, CheckpointId, DecisionId, LaneId, RunId, TaskId};
@@ -186,6 +190,47 @@ pub struct EventData {
     /// Everything else.
     #[serde(flatten)]
     pub more: BTreeMap<String, Value>,
+}
+
+/// The events of one notification as they came: read where they matter, handed on unread where they do not.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Told(Box<RawValue>);
+
+impl Told {
+    /// All of them, read.
+    ///
+    /// # Errors
+    /// Where one is no event.
+    pub fn events(&self) -> serde_json::Result<Vec<Event>> {
+        serde_json::from_str(self.0.get())
+    }
+
+    /// All of them, each as its own text.
+    ///
+    /// # Errors
+    /// Where this is no list.
+    pub fn each(&self) -> serde_json::Result<Vec<&RawValue>> {
+        serde_json::from_str(self.0.get())
+    }
+
+    /// How long the text of all of them is, bytes.
+    pub fn bytes(&self) -> usize {
+        self.0.get().len()
+    }
+}
+
+/// Follows events as [`OrchestratorApiClient::subscribe_events`](super::OrchestratorApiClient::subscribe_events) does,
+/// without reading them.
+pub async fn follow<C: SubscriptionClientT>(
+    client: &C,
+    after: u64,
+    run: Option<RunId>,
+) -> Result<Subscription<Told>, ClientError> {
+    let mut params = ObjectParams::new();
+    params.insert("after", after)?;
+    params.insert("run", run)?;
+    client.subscribe("subscribe_events", params, "unsubscribe_events").await
 }
 
 /// What happened since a revision.

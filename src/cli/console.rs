@@ -62,6 +62,12 @@ impl Console {
         self.out.flush()
     }
 
+    /// Results as they are, in one write.
+    pub fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.out.write_all(bytes)?;
+        self.out.flush()
+    }
+
     /// A wire object on a line of its own.
     pub fn object(&mut self, object: &impl Serialize) -> io::Result<()> {
         let mut line = serde_json::to_vec(object)?;

@@ -13,11 +13,15 @@ use super::{
     bars::Bars,
     console::Console,
     exit::CliError,
-    live::Live,
+    live::{Glimpse, Live},
     render::decision,
 };
 use crate::{
-    api::{ApiError, Code, Event, OrchestratorApiClient, RunState, Unchecked, UserDecisionResponse, request::Remember},
+    api::{
+        ApiError, Code, Event, OrchestratorApiClient, RunState, Unchecked, UserDecisionResponse,
+        event::{Told, follow},
+        request::Remember,
+    },
     ids::{DecisionId, RunId},
     time::now,
 };
@@ -97,7 +101,7 @@ impl Follower {
         if live.outcome.is_some() || report.outcome.is_some() {
             return Ok(End::Finished);
         }
-        let mut events: Subscription<Vec<Event>> = client.subscribe_events(live.revision, Some(self.run)).await?;
+        let mut events: Subscription<Told> = follow(client, live.revision, Some(self.run)).await?;
         if let Some(end) = self.questions(client, console).await? {
             return Ok(end);
         }
@@ -110,16 +114,25 @@ impl Follower {
                 told = events.next() => {
                     let told = match told {
                         Some(Ok(told)) => told,
-                        Some(Err(error)) => return Err(ApiError::new(Code::Internal, format!("an event cannot be read: {error}"), "").into()),
+                        Some(Err(error)) => return Err(unreadable(&error)),
                         // We were slower than the run. Nothing is lost: the stream goes on behind what was seen.
                         None if matches!(events.close_reason(), Some(SubscriptionCloseReason::Lagged)) => {
                             let seen = self.live.as_ref().map_or(0, |live| live.revision);
-                            events = client.subscribe_events(seen, Some(self.run)).await?;
+                            events = follow(client, seen, Some(self.run)).await?;
                             continue;
                         }
                         None => return Ok(End::Lost),
                     };
-                    for event in &told {
+                    if console.json {
+                        if self.hand_on(&told, console)? {
+                            return Ok(End::Finished);
+                        }
+                        if let Some(end) = self.questions(client, console).await? {
+                            return Ok(end);
+                        }
+                        continue;
+                    }
+                    for event in &told.events().map_err(|error| unreadable(&error))? {
                         if let Some(end) = self.event(event, client, console).await? {
                             return Ok(end);
                         }
@@ -162,15 +175,29 @@ impl Follower {
             // Somebody else was first.
             asker.question.take_if(|question| finished || !live.open.contains(&question.decision_id));
         }
-        if console.json {
-            console.object(event)?;
-        } else {
-            self.say(&lines, was_prompting, console)?;
-        }
+        self.say(&lines, was_prompting, console)?;
         if finished {
             return Ok(Some(End::Finished));
         }
         self.questions(client, console).await
+    }
+
+    /// Writes events as they came, a line each and all in one piece: a run of ten thousand tasks has fifty thousand,
+    /// and what reads them here must not take the processor from what they tell of. True once the run is over.
+    fn hand_on(&mut self, told: &Told, console: &mut Console) -> Result<bool, CliError> {
+        let Some(live) = &mut self.live else { return Ok(false) };
+        let mut text = Vec::with_capacity(told.bytes());
+        for event in told.each().map_err(|error| unreadable(&error))? {
+            let glimpse: Glimpse = serde_json::from_str(event.get()).map_err(|error| unreadable(&error))?;
+            text.extend_from_slice(event.get().as_bytes());
+            text.push(b'\n');
+            live.note(&glimpse);
+            if live.outcome.is_some() {
+                break;
+            }
+        }
+        console.bytes(&text)?;
+        Ok(live.outcome.is_some())
     }
 
     /// Shows or asks what is open. An end where nothing but an answer helps and nobody here is going to give one.
@@ -276,4 +303,8 @@ impl Follower {
             bars.draw(&live.overall(), &live.busy_lines(now(), width.saturating_sub(1)));
         }
     }
+}
+
+fn unreadable(error: &serde_json::Error) -> CliError {
+    ApiError::new(Code::Internal, format!("an event cannot be read: {error}"), "").into()
 }

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Deserialize;
+
 use super::render::{
     bar::{WIDTH, bar},
     duration::seconds,
@@ -19,6 +21,32 @@ const TAIL_LINES: usize = 4;
 
 /// Tasks in work that are drawn.
 const BUSY_MAX: usize = 12;
+
+/// What of an event changes where a run stands; reading it costs a fraction of reading the whole.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Glimpse {
+    revision: u64,
+    #[serde(rename = "type")]
+    kind: EventType,
+    #[serde(default)]
+    data: GlimpseData,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default)]
+struct GlimpseData {
+    to: Option<RunState>,
+    outcome: Option<Outcome>,
+    decision_id: Option<DecisionId>,
+}
+
+impl Glimpse {
+    fn of(event: &Event) -> Glimpse {
+        let data = &event.data;
+        let data = GlimpseData { to: data.to, outcome: data.outcome, decision_id: data.decision_id };
+        Glimpse { revision: event.revision, kind: event.kind, data }
+    }
+}
 
 /// A run as its follower sees it.
 #[derive(Debug)]
@@ -90,10 +118,24 @@ impl Live {
         live
     }
 
+    /// Takes in where the run stands after an event, and nothing else of it.
+    pub fn note(&mut self, event: &Glimpse) {
+        self.revision = self.revision.max(event.revision);
+        match event.kind {
+            EventType::RunStateChanged => self.state = event.data.to.unwrap_or(self.state),
+            EventType::RunFinished => self.outcome = Some(event.data.outcome.unwrap_or(Outcome::Failed)),
+            EventType::DecisionOpened => self.open.extend(event.data.decision_id),
+            EventType::DecisionClosed => {
+                event.data.decision_id.map(|decision| self.open.remove(&decision));
+            }
+            _ => {}
+        }
+    }
+
     /// Takes an event in and returns what is worth saying of it.
     pub fn take(&mut self, event: &Event, width: usize, paint: Paint) -> Vec<String> {
+        self.note(&Glimpse::of(event));
         let data = &event.data;
-        self.revision = self.revision.max(event.revision);
         if let Some(percent) = data.percent {
             self.percent = self.percent.max(percent);
         }
@@ -104,11 +146,7 @@ impl Live {
         let reason = data.reason.as_deref().map(one_line).unwrap_or_default();
         let mut lines = Vec::new();
         match (event.kind, task) {
-            (EventType::RunStateChanged, _) => self.state = data.to.unwrap_or(self.state),
-            (EventType::RunFinished, _) => {
-                self.outcome = Some(data.outcome.unwrap_or(Outcome::Failed));
-                self.busy.clear();
-            }
+            (EventType::RunFinished, _) => self.busy.clear(),
             (EventType::RunPlanned, _) => {
                 let tasks = data.tasks.map(|count| super::render::report::plural(count, "task"));
                 lines.push(format!(
@@ -172,12 +210,8 @@ impl Live {
                 self.end(task);
                 lines.push(self.line(paint.dim("–"), task, "cancelled"));
             }
-            (EventType::DecisionOpened, _) => {
-                self.open.extend(data.decision_id);
-            }
             (EventType::DecisionClosed, _) => {
                 if let Some(decision) = data.decision_id {
-                    self.open.remove(&decision);
                     let what = data.choice.as_deref().unwrap_or("no longer asked");
                     let by = data.more.get("by").and_then(|by| by.as_str()).map(|by| format!(" by {by}"));
                     lines.push(format!("{} {decision} {what}{}", paint.green("✓"), by.unwrap_or_default()));
@@ -201,6 +235,8 @@ impl Live {
             (
                 EventType::RunCreated
                 | EventType::RunAnalyzed
+                | EventType::RunStateChanged
+                | EventType::DecisionOpened
                 | EventType::TaskReady
                 | EventType::AttemptClaimed
                 | EventType::CheckpointSaved,

@@ -134,12 +134,26 @@ impl Graph {
     pub fn from_needs<'a, N>(needs: N) -> Result<Graph, Cycle>
     where
         N: IntoIterator<Item = &'a [u32]>,
+        N::IntoIter: Clone,
     {
-        let mut predecessors = Lists::default();
+        let needs = needs.into_iter();
+        // Counted first, so that both arrays are made once, and copied in one go.
+        let (mut n, mut count) = (0, 0);
+        needs.clone().for_each(|list| {
+            n += 1;
+            count += list.len();
+        });
+        let mut predecessors = Lists { starts: Vec::with_capacity(n + 1), items: Vec::with_capacity(count) };
+        predecessors.starts.push(0);
         let mut forward = true;
-        for (task, list) in needs.into_iter().enumerate() {
-            forward &= list.iter().all(|need| (*need as usize) < task);
-            predecessors.items.extend_from_slice(list);
+        for (task, list) in needs.enumerate() {
+            let task = task as u32;
+            let mut before = true;
+            predecessors.items.extend(list.iter().map(|need| {
+                before &= *need < task;
+                *need
+            }));
+            forward &= before;
             predecessors.starts.push(predecessors.items.len() as u32);
         }
         assert!(predecessors.items.len() < u32::MAX as usize, "a graph holds fewer than 2^32 edges");
@@ -165,24 +179,33 @@ impl Graph {
         let n = successors.len();
         let mut waiting: Vec<u32> = predecessors.starts.windows(2).map(|pair| pair[1] - pair[0]).collect();
         let mut levels = vec![0u32; n];
-        let mut order: Vec<u32> = Vec::with_capacity(n);
-        order.extend((0..n as u32).filter(|node| waiting[*node as usize] == 0));
+        // One place more than there are nodes: see below.
+        let mut order = vec![0u32; n + 1];
+        let mut end = 0;
+        for node in 0..n as u32 {
+            order[end] = node;
+            end += usize::from(waiting[node as usize] == 0);
+        }
         let mut next = 0;
-        while let Some(&node) = order.get(next) {
+        while next < end {
+            let node = order[next];
             next += 1;
             let level = levels[node as usize] + 1;
+            // No branch in here: whether a node was the last one waited for is what no processor can guess. So each
+            // successor is written where the next ready one goes, and stays there only if it is; and its level is
+            // written each time, the last and highest one last.
             for &successor in successors.of(node) {
                 let left = &mut waiting[successor as usize];
                 *left -= 1;
-                if *left == 0 {
-                    levels[successor as usize] = level;
-                    order.push(successor);
-                }
+                levels[successor as usize] = level;
+                order[end] = successor;
+                end += usize::from(*left == 0);
             }
         }
-        if order.len() < n {
+        if end < n {
             return Err(cycle::short_cycle(&successors, &waiting));
         }
+        order.pop();
         Ok(Graph { successors, predecessors, order, levels })
     }
 
@@ -300,10 +323,13 @@ impl Graph {
     /// One longest chain from its first task to its last, given [`Graph::bottom`]; of equally long ones, that of
     /// the lowest positions.
     pub fn critical_path(&self, bottom_ms: &[u64]) -> Vec<u32> {
-        let first = (0..self.len() as u32).max_by_key(|task| {
-            let starts = self.predecessors(*task).is_empty();
-            (starts, bottom_ms[*task as usize], std::cmp::Reverse(*task))
-        });
+        let mut first: Option<u32> = None;
+        for task in 0..self.len() as u32 {
+            let longer = first.is_none_or(|first| bottom_ms[task as usize] > bottom_ms[first as usize]);
+            if longer && self.predecessors(task).is_empty() {
+                first = Some(task);
+            }
+        }
         let mut path: Vec<u32> = first.into_iter().collect();
         while let Some(&last) = path.last() {
             let successors = self.successors(last).iter().copied();

@@ -127,7 +127,7 @@ impl<'a> View<'a> {
     }
 
     /// The tasks of a run, in plan order.
-    fn tasks(&self, run: &'a Run) -> impl Iterator<Item = &'a Task> + use<'a> {
+    fn tasks(&self, run: &'a Run) -> impl Iterator<Item = &'a Task> + Clone + use<'a> {
         let state = self.state;
         run.tasks.iter().filter_map(|task| state.task(*task))
     }

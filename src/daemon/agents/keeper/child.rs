@@ -1,17 +1,16 @@
 //! Starting one child process: what it runs, with which environment, and, where it cannot, why.
 //!
-//! On Linux by `clone(CLONE_VM | CLONE_VFORK)`: as cheap as `posix_spawn` and, other than that, able to ask for the
-//! child's death with the keeper's. Elsewhere by the standard library.
+//! On Linux by `clone(CLONE_VM)`: as cheap as `posix_spawn` and, other than that, able to ask for the child's death with
+//! the keeper's, and without a wait: while one child is on its way to its program, the next is being started. Elsewhere
+//! by the standard library.
 
 use std::{
     collections::BTreeMap,
-    ffi::{CString, OsStr},
+    ffi::{CStr, CString},
     io,
-    os::{
-        fd::RawFd,
-        unix::ffi::{OsStrExt, OsStringExt},
-    },
+    os::{fd::RawFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
+    rc::Rc,
 };
 
 use super::protocol::{Job, NotStarted};
@@ -93,25 +92,52 @@ enum Step {
     Exec,
 }
 
-/// Starts a job whose output goes to `out`. `token` marks its processes as this keeper's.
-pub(super) fn start(launcher: &mut Launcher, job: &Job, env: &Env, token: &str, out: RawFd) -> Result<i32, Failure> {
+/// Starts a job whose output goes to `out`. `token` marks its processes as this keeper's. What goes wrong on the way to
+/// the program is known when the child is gone: ask [`Launched::trouble`] then.
+pub(super) fn start(
+    launcher: &mut Launcher,
+    job: &Job,
+    env: &Rc<Env>,
+    token: &str,
+    out: RawFd,
+) -> Result<(i32, Launched), Failure> {
     let name = &job.argv[0];
     let path = env.path(job);
     let program = resolve(name, path, &job.cwd).ok_or_else(|| not_found(job, name, path))?;
-    let other = |what: String| Failure { reason: NotStarted::Other, message: what };
     let own = [(JOB_MARK, job.id.as_str()), (KEEPER_MARK, token)];
-    let replaced =
-        |key: &str| own.iter().any(|(mark, _)| *mark == key) || job.extra_env.iter().any(|(extra, _)| extra == key);
-    let extra: BTreeMap<&str, &str> = job.extra_env.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-    let extra = extra.into_iter().filter(|(key, _)| !own.iter().any(|(mark, _)| mark == key));
+    let marked = |key: &str| own.iter().any(|(mark, _)| *mark == key);
+    // Of two values for one name the last counts.
+    let extra = job
+        .extra_env
+        .iter()
+        .enumerate()
+        .filter(|(at, (key, _))| !marked(key) && !job.extra_env[at + 1..].iter().any(|(later, _)| later == key));
+    let extra = extra.map(|(_, (key, value))| (key.as_str(), value.as_str()));
     let added = own.into_iter().chain(extra);
-    let added: Vec<CString> = added.map(|(k, v)| assignment(k, v)).collect::<Result<_, _>>().map_err(other)?;
-    let kept = env.vars.iter().filter(|(key, _)| !replaced(key)).map(|(_, text)| text);
-    let vars: Vec<&CString> = added.iter().chain(kept).collect();
-    match launcher.launch(&program, &job.argv, &vars, &job.cwd, out) {
-        Ok(pid) => Ok(pid),
-        Err((step, error)) => Err(explain(job, &program, path, step, &error)),
+    let replaced = |key: &str| marked(key) || job.extra_env.iter().any(|(extra, _)| extra == key);
+    let kept = env.vars.iter().filter(|(key, _)| !replaced(key)).map(|(_, text)| text.as_c_str());
+    let call = Call { program: &program, argv: &job.argv, added: &mut added.into_iter(), kept: &mut kept.into_iter() };
+    launcher.launch(call, job, env, out).map_err(|(step, error)| explain(job, &program, path, step, &error))
+}
+
+/// What a child is to become.
+struct Call<'a, 'b> {
+    program: &'a Path,
+    argv: &'a [String],
+    /// Variables of this job alone, name and value.
+    added: &'b mut dyn Iterator<Item = (&'a str, &'a str)>,
+    /// Variables of its environment.
+    kept: &'b mut dyn Iterator<Item = &'a CStr>,
+}
+
+/// Why a child of this job is none, from the step at which it gave up.
+fn told(job: &Job, env: &Env, step: Step, errno: i32) -> Option<Failure> {
+    if step == Step::None {
+        return None;
     }
+    let path = env.path(job);
+    let program = resolve(&job.argv[0], path, &job.cwd).unwrap_or_else(|| PathBuf::from(&job.argv[0]));
+    Some(explain(job, &program, path, step, &io::Error::from_raw_os_error(errno)))
 }
 
 /// The file to run: as given where it has a slash (relative to `cwd`), else the first executable of that name in PATH;
@@ -200,158 +226,247 @@ fn explain(job: &Job, program: &Path, path: &str, step: Step, error: &io::Error)
     }
 }
 
-/// Turns a path into what the system calls take; malformed ones were refused before.
-fn c_path(path: &Path) -> Result<CString, (Step, io::Error)> {
-    CString::new(OsStr::to_owned(path.as_os_str()).into_vec()).map_err(|error| (Step::None, error.into()))
-}
-
 #[cfg(target_os = "linux")]
-pub(super) use linux::Launcher;
+pub(super) use linux::{Launched, Launcher};
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::ptr;
+    use std::{ffi::c_char, ptr};
 
-    use super::*;
+    use super::{super::raw, *};
 
-    const STACK_BYTES: usize = 256 << 10;
+    /// More than any page, so that the lowest part can be closed off.
+    const STACK_BYTES: usize = 128 << 10;
+    const GUARD_BYTES: usize = 64 << 10;
 
-    /// The stack that every child borrows until it runs its program.
+    /// How many places are kept for the next children.
+    const FREE_MAX: usize = 64;
+
+    /// Starts children, each from a place of its own.
     pub(in super::super) struct Launcher {
-        stack: *mut libc::c_void,
         keeper: libc::pid_t,
+        free: Vec<Slot>,
+    }
+
+    /// What a child borrows until it runs its program or is gone: a stack, and everything it reads.
+    struct Slot {
+        stack: *mut libc::c_void,
+        /// The texts of the call, each with its zero byte, one behind the other.
+        texts: Vec<u8>,
+        /// Where each begins.
+        starts: Vec<usize>,
+        /// The lists of arguments and variables, each with its end.
+        lists: Vec<*const c_char>,
+        /// In a place of its own: the child knows it by its address.
+        orders: Box<Orders>,
     }
 
     /// What the child reads, and the two fields in which it leaves its trouble: it shares our memory.
     struct Orders {
-        program: *const libc::c_char,
-        argv: *const *const libc::c_char,
-        env: *const *const libc::c_char,
-        cwd: *const libc::c_char,
+        program: *const c_char,
+        argv: *const *const c_char,
+        env: *const *const c_char,
+        cwd: *const c_char,
         out: RawFd,
         keeper: libc::pid_t,
-        no_signals: libc::sigset_t,
         step: Step,
         errno: libc::c_int,
     }
 
+    /// A child that was started. Must be kept until it was reaped: it may still read what is in here.
+    pub(in super::super) struct Launched {
+        slot: Slot,
+        env: Rc<Env>,
+    }
+
+    impl Launched {
+        /// Why the child did not become the job, if so. Only once it was reaped.
+        pub(in super::super) fn trouble(&self, job: &Job) -> Option<Failure> {
+            let orders = &raw const *self.slot.orders;
+            // SAFETY: the child is gone, so nobody writes; the compiler does not know that it has written.
+            let (step, errno) = unsafe { (ptr::read_volatile(&(*orders).step), ptr::read_volatile(&(*orders).errno)) };
+            told(job, &self.env, step, errno)
+        }
+    }
+
+    impl Slot {
+        fn new() -> io::Result<Slot> {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK;
+            let access = libc::PROT_READ | libc::PROT_WRITE;
+            // SAFETY: a fresh mapping that overlaps nothing.
+            let stack = unsafe { libc::mmap(ptr::null_mut(), STACK_BYTES, access, flags, -1, 0) };
+            if stack == libc::MAP_FAILED {
+                return Err(io::Error::last_os_error());
+            }
+            // SAFETY: the lower part of the mapping that was just made.
+            unsafe { libc::mprotect(stack, GUARD_BYTES, libc::PROT_NONE) };
+            let orders = Box::new(Orders {
+                program: ptr::null(),
+                argv: ptr::null(),
+                env: ptr::null(),
+                cwd: ptr::null(),
+                out: -1,
+                keeper: 0,
+                step: Step::None,
+                errno: 0,
+            });
+            Ok(Slot { stack, texts: Vec::new(), starts: Vec::new(), lists: Vec::new(), orders })
+        }
+
+        fn push(&mut self, parts: &[&[u8]]) {
+            self.starts.push(self.texts.len());
+            parts.iter().for_each(|part| self.texts.extend_from_slice(part));
+            self.texts.push(0);
+        }
+
+        /// Puts everything where the child finds it. Malformed words and paths were refused before.
+        fn fill(&mut self, call: Call<'_, '_>, cwd: &Path, out: RawFd, keeper: libc::pid_t) {
+            self.texts.clear();
+            self.starts.clear();
+            self.lists.clear();
+            self.push(&[call.program.as_os_str().as_bytes()]);
+            self.push(&[cwd.as_os_str().as_bytes()]);
+            call.argv.iter().for_each(|word| self.push(&[word.as_bytes()]));
+            call.added.for_each(|(key, value)| self.push(&[key.as_bytes(), b"=", value.as_bytes()]));
+            // Only now do the texts stay where they are.
+            let (starts, base) = (&self.starts, self.texts.as_ptr());
+            // SAFETY: every start lies inside of the texts.
+            let at = |index: usize| unsafe { base.add(starts[index]).cast::<c_char>() };
+            let words = 2 + call.argv.len();
+            self.lists.extend((2..words).map(at));
+            self.lists.push(ptr::null());
+            self.lists.extend((words..starts.len()).map(at));
+            self.lists.extend(call.kept.map(CStr::as_ptr));
+            self.lists.push(ptr::null());
+            let argv = self.lists.as_ptr();
+            // SAFETY: the list of arguments and its end come first.
+            let env = unsafe { argv.add(call.argv.len() + 1) };
+            *self.orders = Orders { program: at(0), argv, env, cwd: at(1), out, keeper, step: Step::None, errno: 0 };
+        }
+    }
+
+    impl Drop for Slot {
+        fn drop(&mut self) {
+            // SAFETY: our own mapping; whoever used it is gone.
+            unsafe { libc::munmap(self.stack, STACK_BYTES) };
+        }
+    }
+
     impl Launcher {
         pub(in super::super) fn new() -> io::Result<Launcher> {
-            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK;
-            // SAFETY: a fresh mapping that overlaps nothing.
-            let stack =
-                unsafe { libc::mmap(ptr::null_mut(), STACK_BYTES, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
             // SAFETY: cannot fail.
-            let keeper = unsafe { libc::getpid() };
-            if stack == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(Launcher { stack, keeper }) }
+            Ok(Launcher { keeper: unsafe { libc::getpid() }, free: Vec::new() })
         }
 
         /// Invariant: all signals are blocked in the keeper, so that no handler runs in the child on shared memory.
         pub(super) fn launch(
             &mut self,
-            program: &Path,
-            argv: &[String],
-            vars: &[&CString],
-            cwd: &Path,
+            call: Call<'_, '_>,
+            job: &Job,
+            env: &Rc<Env>,
             out: RawFd,
-        ) -> Result<i32, (Step, io::Error)> {
-            let program = c_path(program)?;
-            let cwd = c_path(cwd)?;
-            let words: Vec<CString> = argv
-                .iter()
-                .map(|word| CString::new(word.as_str()))
-                .collect::<Result<_, _>>()
-                .map_err(|error| (Step::None, error.into()))?;
-            let argv: Vec<_> = words.iter().map(|word| word.as_ptr()).chain([ptr::null()]).collect();
-            let env: Vec<_> = vars.iter().map(|var| var.as_ptr()).chain([ptr::null()]).collect();
-            // SAFETY: a signal set is plain data, and sigemptyset makes it a valid one.
-            let no_signals = unsafe {
-                let mut set = std::mem::zeroed();
-                libc::sigemptyset(&mut set);
-                set
-            };
-            let mut orders = Orders {
-                program: program.as_ptr(),
-                argv: argv.as_ptr(),
-                env: env.as_ptr(),
-                cwd: cwd.as_ptr(),
-                out,
-                keeper: self.keeper,
-                no_signals,
-                step: Step::None,
-                errno: 0,
-            };
-            let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-            // SAFETY: the child runs `child` on a stack that nobody else uses, while we are stopped (CLONE_VFORK), so
-            // everything `orders` points to outlives its use; it makes only async-signal-safe calls.
+        ) -> Result<(i32, Launched), (Step, io::Error)> {
+            let free = self.free.pop().map_or_else(Slot::new, Ok);
+            let mut slot = free.map_err(|error| (Step::None, error))?;
+            slot.fill(call, &job.cwd, out, self.keeper);
+            let wait = if raw::ALONE { 0 } else { libc::CLONE_VFORK };
+            // SAFETY: the child runs `child` on a stack that nobody else uses; what `orders` points to is kept in the
+            // slot, and in the environment beside it, until the child was reaped. It writes nothing but the two fields
+            // meant for it, and makes system calls that leave even our errno alone (or else we wait for it).
             let pid = unsafe {
-                let top = self.stack.byte_add(STACK_BYTES);
-                libc::clone(child, top, flags, ptr::from_mut(&mut orders).cast())
+                let top = slot.stack.byte_add(STACK_BYTES);
+                let orders = (&raw mut *slot.orders).cast();
+                libc::clone(child, top, libc::CLONE_VM | libc::SIGCHLD | wait, orders)
             };
-            // The compiler does not know that clone has written to it.
-            // SAFETY: `orders` is ours again: the child has a program or is gone.
-            let (step, errno) = unsafe { (ptr::read_volatile(&orders.step), ptr::read_volatile(&orders.errno)) };
             if pid < 0 {
-                return Err((Step::None, io::Error::last_os_error()));
+                let error = io::Error::last_os_error();
+                self.free.push(slot);
+                return Err((Step::None, error));
             }
-            if step != Step::None {
-                // It never became the job: take its remains away here, so that nobody takes them for an adopted child.
-                // SAFETY: waiting for our own child, which is exiting.
-                unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
-                return Err((step, io::Error::from_raw_os_error(errno)));
+            Ok((pid, Launched { slot, env: Rc::clone(env) }))
+        }
+
+        /// The child was reaped: its place is free.
+        pub(in super::super) fn gone(&mut self, launched: Launched) {
+            if self.free.len() < FREE_MAX {
+                self.free.push(launched.slot);
             }
-            Ok(pid)
         }
     }
 
     extern "C" fn child(orders: *mut libc::c_void) -> libc::c_int {
         let orders = orders.cast::<Orders>();
-        // SAFETY: the parent is stopped and keeps all of this valid; every call is async-signal-safe; memory is only
-        // written in the two fields meant for it (and in errno, which the parent reads after its own calls only).
+        // SAFETY: the keeper keeps all of this valid until we are gone; memory is only written in the two fields meant
+        // for it.
         unsafe {
-            let fail = |step: Step| -> ! {
-                (*orders).errno = *libc::__errno_location();
-                (*orders).step = step;
-                libc::_exit(127)
+            let fail = |step: Step, errno: i32| -> libc::c_int {
+                ptr::write_volatile(&raw mut (*orders).errno, errno);
+                ptr::write_volatile(&raw mut (*orders).step, step);
+                127
             };
+            let out = (*orders).out as isize;
             // A group, not a session: with a session each, 2,000 /bin/true took 1.3 to 2 times as long (three rounds on a
             // busy machine with CONFIG_SCHED_AUTOGROUP, which makes a scheduler group per session: the likely cause).
             // The keeper's own session has no terminal either. Standard input is the keeper's: /dev/null.
-            if libc::setpgid(0, 0) < 0
-                || libc::dup2((*orders).out, 1) < 0
-                || libc::dup2((*orders).out, 2) < 0
-                || libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong) != 0
-            {
-                fail(Step::Setup);
+            let kill = libc::SIGKILL as isize;
+            let setup = [
+                [libc::SYS_setpgid as isize, 0, 0, 0, 0],
+                [libc::SYS_dup3 as isize, out, 1, 0, 0],
+                [libc::SYS_dup3 as isize, out, 2, 0, 0],
+                [libc::SYS_prctl as isize, libc::PR_SET_PDEATHSIG as isize, kill, 0, 0],
+            ];
+            for [number, a, b, c, d] in setup {
+                let answer = raw::call(number, a, b, c, d);
+                if answer < 0 {
+                    return fail(Step::Setup, -answer as i32);
+                }
             }
             // The keeper may have died before the request above.
-            if libc::getppid() != (*orders).keeper {
-                libc::_exit(127);
+            if raw::call(libc::SYS_getppid as isize, 0, 0, 0, 0) != (*orders).keeper as isize {
+                return 127;
             }
-            if libc::chdir((*orders).cwd) != 0 {
-                fail(Step::Cwd);
+            let answer = raw::call(libc::SYS_chdir as isize, (*orders).cwd as isize, 0, 0, 0);
+            if answer < 0 {
+                return fail(Step::Cwd, -answer as i32);
             }
-            libc::sigprocmask(libc::SIG_SETMASK, &(*orders).no_signals, ptr::null_mut());
-            libc::execve((*orders).program, (*orders).argv, (*orders).env);
-            fail(Step::Exec)
+            // The kernel's set of signals has 64 bits.
+            let none = 0u64;
+            let (how, none) = (libc::SIG_SETMASK as isize, &raw const none as isize);
+            raw::call(libc::SYS_rt_sigprocmask as isize, how, none, 0, size_of::<u64>() as isize);
+            let (program, argv, env) = ((*orders).program as isize, (*orders).argv as isize, (*orders).env as isize);
+            let answer = raw::call(libc::SYS_execve as isize, program, argv, env, 0);
+            fail(Step::Exec, -answer as i32)
         }
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) use portable::Launcher;
+pub(super) use portable::{Launched, Launcher};
 
 #[cfg(not(target_os = "linux"))]
 mod portable {
-    use std::os::{
-        fd::{BorrowedFd, OwnedFd},
-        unix::process::CommandExt,
+    use std::{
+        ffi::OsStr,
+        os::{
+            fd::{BorrowedFd, OwnedFd},
+            unix::process::CommandExt,
+        },
     };
 
     use super::*;
 
     /// Nothing is kept between starts here.
     pub(in super::super) struct Launcher;
+
+    /// Here a child either was started or is known not to have been.
+    pub(in super::super) struct Launched;
+
+    impl Launched {
+        /// Nothing is left to be found out.
+        pub(in super::super) fn trouble(&self, _job: &Job) -> Option<Failure> {
+            None
+        }
+    }
 
     impl Launcher {
         pub(in super::super) fn new() -> io::Result<Launcher> {
@@ -360,32 +475,33 @@ mod portable {
 
         pub(super) fn launch(
             &mut self,
-            program: &Path,
-            argv: &[String],
-            vars: &[&CString],
-            cwd: &Path,
+            call: Call<'_, '_>,
+            job: &Job,
+            _env: &Rc<Env>,
             out: RawFd,
-        ) -> Result<i32, (Step, io::Error)> {
-            if let Err(error) = std::fs::read_dir(cwd) {
+        ) -> Result<(i32, Launched), (Step, io::Error)> {
+            if let Err(error) = std::fs::read_dir(&job.cwd) {
                 return Err((Step::Cwd, error));
             }
-            c_path(program)?;
             // SAFETY: the caller keeps `out` open during this call.
             let out = unsafe { BorrowedFd::borrow_raw(out) };
             let copy = || -> Result<OwnedFd, (Step, io::Error)> {
                 out.try_clone_to_owned().map_err(|error| (Step::Setup, error))
             };
-            let mut command = std::process::Command::new(program);
-            command.arg0(&argv[0]).args(&argv[1..]).current_dir(cwd).env_clear().process_group(0);
+            let mut command = std::process::Command::new(call.program);
+            command.arg0(&call.argv[0]).args(&call.argv[1..]).current_dir(&job.cwd).env_clear().process_group(0);
             command.stdin(std::process::Stdio::null()).stdout(copy()?).stderr(copy()?);
-            for var in vars {
+            for var in call.kept {
                 let text = var.to_bytes();
                 let at = text.iter().position(|byte| *byte == b'=').unwrap_or(text.len());
                 command.env(OsStr::from_bytes(&text[..at]), OsStr::from_bytes(text.get(at + 1..).unwrap_or_default()));
             }
+            call.added.for_each(|(key, value)| drop(command.env(key, value)));
             // Dropping the handle neither kills nor waits: the keeper reaps by itself.
-            command.spawn().map(|child| child.id() as i32).map_err(|error| (Step::Exec, error))
+            command.spawn().map(|child| (child.id() as i32, Launched)).map_err(|error| (Step::Exec, error))
         }
+
+        pub(in super::super) fn gone(&mut self, _launched: Launched) {}
     }
 }
 

@@ -16,6 +16,8 @@ mod poller;
 mod process;
 mod protocol;
 mod queue;
+#[cfg(target_os = "linux")]
+mod raw;
 mod run;
 mod socket;
 mod tree;

@@ -48,6 +48,12 @@ pub(super) fn end_of(status: i32) -> End {
     }
 }
 
+/// Makes sure that the child `pid` leads a group: one that was just started may not have come to it yet.
+pub(super) fn lead_group(pid: i32) {
+    // SAFETY: no memory involved. Refused where the child runs its program already: then it did so itself.
+    unsafe { libc::setpgid(pid, pid) };
+}
+
 /// Signals the group that the child `pid` leads. Only while that child is unreaped: then its number is not reused.
 pub(super) fn signal_group(pid: i32, signal: i32) {
     // SAFETY: no memory involved; the number is ours as the caller promises.

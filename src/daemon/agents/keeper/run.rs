@@ -16,7 +16,7 @@ use std::{
 };
 
 use super::{
-    child::{self, Env, Failure, Launcher},
+    child::{self, Env, Failure, Launched, Launcher},
     line::Line,
     log::{Log, LogEntry, read_log},
     output::{self, Output, Summary},
@@ -82,6 +82,7 @@ struct Stop {
 struct Running {
     job: Job,
     pid: i32,
+    launched: Launched,
     mark: StartMark,
     started: Instant,
     started_at_ms: u64,
@@ -500,11 +501,11 @@ impl Keeper {
         }
     }
 
-    fn start(&mut self, job: Job, env: &Env, started_at_ms: u64) {
+    fn start(&mut self, job: Job, env: &Rc<Env>, started_at_ms: u64) {
         let start_ticks = process::boot_ticks();
         let number = self.next_number;
         let started = self.try_start(&job, env, number);
-        let (pid, reader, writer) = match started {
+        let (pid, launched, reader, writer) = match started {
             Ok(started) => started,
             Err(Failure { reason, message }) => {
                 self.queue.release(job.group);
@@ -517,6 +518,7 @@ impl Keeper {
         self.places.insert(job.id.clone(), Place::Running { number });
         let running = Running {
             pid,
+            launched,
             mark: self.adoption.started(pid),
             started: now,
             started_at_ms,
@@ -535,7 +537,12 @@ impl Keeper {
         self.running.insert(number, running);
     }
 
-    fn try_start(&mut self, job: &Job, env: &Env, number: u64) -> Result<(i32, OwnedFd, OwnedFd), Failure> {
+    fn try_start(
+        &mut self,
+        job: &Job,
+        env: &Rc<Env>,
+        number: u64,
+    ) -> Result<(i32, Launched, OwnedFd, OwnedFd), Failure> {
         let trouble = |error: io::Error| Failure {
             reason: NotStarted::Other,
             message: format!("cannot make a pipe for the output: {error}; raise `ulimit -n` or run fewer jobs at once"),
@@ -543,7 +550,7 @@ impl Keeper {
         let (reader, writer) = output::pipe().map_err(trouble)?;
         self.poller.add(reader.as_raw_fd(), number).map_err(trouble)?;
         match child::start(&mut self.launcher, job, env, &self.token, writer.as_raw_fd()) {
-            Ok(pid) => Ok((pid, reader, writer)),
+            Ok((pid, launched)) => Ok((pid, launched, reader, writer)),
             Err(failure) => {
                 self.poller.remove(reader.as_raw_fd());
                 Err(failure)
@@ -624,6 +631,7 @@ impl Keeper {
         if let Some(stop) = &mut running.stop {
             stop.killed = true;
         }
+        process::lead_group(running.pid);
         process::signal_group(running.pid, libc::SIGKILL);
         for member in members.iter().filter(|member| member.job.as_ref() == Some(&running.job.id)) {
             if tree::signal(&member.process, libc::SIGKILL) && member.process.pid != running.pid {
@@ -651,6 +659,7 @@ impl Keeper {
             return;
         }
         running.stop = Some(Stop { cause, kill_at, killed: false });
+        process::lead_group(running.pid);
         process::signal_group(running.pid, libc::SIGTERM);
         for member in members.iter().filter(|member| member.job.as_ref() == Some(&running.job.id)) {
             if member.process.group != running.pid {
@@ -763,10 +772,16 @@ impl Keeper {
         let summary = running.output.finish(&mut self.buffer);
         self.poller.remove(running.output.fd());
         self.queue.release(running.job.group);
-        let end = match running.stop {
-            None => process::end_of(reaped.status),
-            Some(Stop { cause: Some(cause), .. }) => cause,
-            Some(Stop { cause: None, .. }) => {
+        let trouble = running.launched.trouble(&running.job);
+        self.launcher.gone(running.launched);
+        let end = match (running.stop, trouble) {
+            (None, None) => process::end_of(reaped.status),
+            // It never became the job.
+            (None, Some(Failure { reason, message })) => {
+                return self.never_ran(running.job, End::NotStarted { reason, message });
+            }
+            (Some(Stop { cause: Some(cause), .. }), _) => cause,
+            (Some(Stop { cause: None, .. }), _) => {
                 self.places.remove(&running.job.id);
                 return;
             }
