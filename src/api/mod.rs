@@ -84,6 +84,16 @@ pub trait OrchestratorApi {
         response: Unchecked<UserDecisionResponse>,
     ) -> RpcResult<DecisionResult>;
 
+    /// The same over one face of a connection that has several: an MCP client's form, prompt or tool. Whether it counts
+    /// as a person's the daemon finds out.
+    #[method(name = "answer_decision", param_kind = map)]
+    async fn answer_decision(
+        &self,
+        decision_id: DecisionId,
+        response: Unchecked<UserDecisionResponse>,
+        surface: decision::Surface,
+    ) -> RpcResult<DecisionResult>;
+
     /// Events after a revision; waits for the first where there is none, at most `timeout_s` seconds (default 30, most 300).
     #[method(name = "wait_for_change", param_kind = map)]
     async fn wait_for_change(&self, after: u64, timeout_s: Option<f64>, run: Option<RunId>) -> RpcResult<Changes>;

@@ -122,7 +122,9 @@ fn dispatch(cli: Cli, console: &mut Console) -> Result<Exit, CliError> {
             false => explain::error(console, &text, exit),
         },
         // Without a verb it is a protocol's, unless somebody sits there.
-        None if speaks(&cli.speak) || !io::stdin().is_terminal() => speak(&cli.speak, workspace, console),
+        None if speaks(&cli.speak) || !io::stdin().is_terminal() => {
+            speak(&cli.speak, cli.global.workspace.is_some(), workspace, console)
+        }
         None if !console.out_is_terminal => Err(CliError::usage(
             "there is no verb, and nobody at a terminal to show the status to",
             "give a verb (`orchestrator --help` lists them), or the input of an LSP or MCP client",
@@ -145,12 +147,15 @@ fn speaks(speak: &args::Speak) -> bool {
 }
 
 /// Standard input and output are a protocol's.
-fn speak(speak: &args::Speak, workspace: PathBuf, console: &mut Console) -> Result<Exit, CliError> {
+fn speak(speak: &args::Speak, given: bool, workspace: PathBuf, console: &mut Console) -> Result<Exit, CliError> {
     let forced = match speak {
         args::Speak { lsp: true, .. } => Some(Dialect::Lsp),
         args::Speak { mcp: true, .. } => Some(Dialect::Mcp),
         args::Speak { .. } => None,
     };
+    // Claude Code names its project; a host that starts us elsewhere is followed there.
+    let project = std::env::var_os("CLAUDE_PROJECT_DIR").map(PathBuf::from).filter(|project| project.is_dir());
+    let workspace = project.filter(|_| !given).unwrap_or(workspace);
     // The front end greets the daemon under the name that its own client has.
     match stdio::serve(forced, ConnectOptions::terminal(workspace))
         .map_err(CliError::io("standard input and output"))?

@@ -2,21 +2,21 @@
 //!
 //! However many clients start at once, one daemon comes of it: whoever gets its lock is it, the others find it.
 
+pub mod link;
 mod transport;
 
 use std::{
-    fmt,
-    io::{self, Read},
+    fmt, io,
     path::PathBuf,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
 use jsonrpsee::core::client::ClientBuilder;
-use tokio::net::UnixStream;
+use tokio::{io::AsyncReadExt, net::UnixStream};
 
 use crate::{
-    api::{ApiError, Code, Hello, OrchestratorApiClient, PROTOCOL, Welcome, allowed_env, session::ClientInfo},
+    api::{ApiError, Code, Hello, PROTOCOL, Welcome, allowed_env, session::ClientInfo},
     config::{Config, Places},
 };
 
@@ -36,13 +36,17 @@ pub struct ConnectOptions {
     pub listen: Option<String>,
     /// Who calls. Rights do not come from it; messages and recorded answers name it.
     pub client: ClientInfo,
+    /// Whether this process says of itself that an agent's job started it. It gets fewer tools; what it may do the
+    /// daemon finds out by itself.
+    pub agent: bool,
 }
 
 impl ConnectOptions {
     /// How the command line connects: the daemon is started where none runs.
     pub fn terminal(workspace: PathBuf) -> ConnectOptions {
         let client = ClientInfo { name: "terminal".to_owned(), surface: "cli".to_owned() };
-        ConnectOptions { workspace, start: true, foreground: false, listen: None, client }
+        let agent = std::env::var_os("ORCHESTRATOR_JOB").is_some();
+        ConnectOptions { workspace, start: true, foreground: false, listen: None, client, agent }
     }
 }
 
@@ -79,6 +83,17 @@ fn unavailable(message: impl Into<String>, hint: &str) -> ConnectError {
 
 /// Finds the daemon, starts it where needed, and greets it.
 pub async fn connect(options: &ConnectOptions) -> Result<(Client, Welcome), ConnectError> {
+    let (stream, welcome) = reach(options).await?;
+    let (sender, receiver) = transport::split(stream);
+    let client = ClientBuilder::default()
+        .request_timeout(CALL_MAX)
+        .max_buffer_capacity_per_subscription(SUBSCRIPTION_BUFFER)
+        .build_with_tokio(sender, receiver);
+    Ok((client, welcome))
+}
+
+/// A stream to the daemon that has been greeted.
+async fn reach(options: &ConnectOptions) -> Result<(UnixStream, Welcome), ConnectError> {
     let of_config = |error: crate::config::ConfigError| unavailable(error.message, &error.hint);
     let places = Places::find().map_err(of_config)?;
     let config = Config::load(&places).map_err(of_config)?;
@@ -89,7 +104,7 @@ pub async fn connect(options: &ConnectOptions) -> Result<(Client, Welcome), Conn
     loop {
         match UnixStream::connect(places.socket()).await {
             Ok(stream) => match greet(stream, options).await? {
-                Greeted::Here(client, welcome) => return Ok((client, *welcome)),
+                Greeted::Here(stream, welcome) => return Ok((stream, *welcome)),
                 // An older one was asked to go; what it runs goes on under the keepers.
                 Greeted::Left => tokio::time::sleep(LOOK_AGAIN).await,
             },
@@ -127,17 +142,23 @@ fn absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }
 
+/// The parameters of the greeting, by name.
+#[derive(serde::Serialize)]
+struct Greeting {
+    hello: Hello,
+}
+
+fn left(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), UnexpectedEof | ConnectionReset | BrokenPipe)
+}
+
 enum Greeted {
-    Here(Client, Box<Welcome>),
+    Here(UnixStream, Box<Welcome>),
     Left,
 }
 
-async fn greet(stream: UnixStream, options: &ConnectOptions) -> Result<Greeted, ConnectError> {
-    let (sender, receiver) = transport::split(stream);
-    let client: Client = ClientBuilder::default()
-        .request_timeout(CALL_MAX)
-        .max_buffer_capacity_per_subscription(SUBSCRIPTION_BUFFER)
-        .build_with_tokio(sender, receiver);
+async fn greet(mut stream: UnixStream, options: &ConnectOptions) -> Result<Greeted, ConnectError> {
     let variables =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let hello = Hello {
@@ -147,19 +168,18 @@ async fn greet(stream: UnixStream, options: &ConnectOptions) -> Result<Greeted, 
         client: options.client.clone(),
         env: allowed_env(variables),
     };
-    let welcome = match client.hello(hello).await {
-        Ok(welcome) => welcome,
+    let welcome: Welcome = match link::once(&mut stream, "hello", Greeting { hello }).await {
+        Ok(Ok(welcome)) => welcome,
+        Ok(Err(error)) if error.passes() => return Ok(Greeted::Left),
+        Ok(Err(error)) => return Err(ConnectError(error)),
         // It ended between accepting and answering.
-        Err(jsonrpsee::core::client::Error::RestartNeeded(_)) => return Ok(Greeted::Left),
-        Err(error) => {
-            let error = ApiError::from(error);
-            return if error.passes() { Ok(Greeted::Left) } else { Err(ConnectError(error)) };
-        }
+        Err(error) if left(&error) => return Ok(Greeted::Left),
+        Err(error) => return Err(unavailable(format!("the daemon's greeting cannot be read: {error}"), "")),
     };
     if older(&welcome.version, env!("CARGO_PKG_VERSION")) {
         tracing::info!(version = %welcome.version, "an older daemon is asked to hand over");
         // Its answer may be cut off by its end.
-        let _ = client.stop_daemon(false).await;
+        let _ = link::once::<serde_json::Value>(&mut stream, "stop_daemon", serde_json::json!({"now": false})).await;
         return Ok(Greeted::Left);
     }
     if welcome.protocol != PROTOCOL {
@@ -168,7 +188,7 @@ async fn greet(stream: UnixStream, options: &ConnectOptions) -> Result<Greeted, 
             "use the newer `orchestrator`, or stop the daemon: `orchestrator daemon stop`",
         ));
     }
-    Ok(Greeted::Here(client, Box::new(welcome)))
+    Ok(Greeted::Here(stream, Box::new(welcome)))
 }
 
 /// Whether version `a` comes before `b`, by their numbers.
@@ -209,16 +229,13 @@ async fn start(places: &Places, listen: Option<&str>) -> Result<Started, Connect
         .stderr(errors)
         .spawn()
         .map_err(|error| unavailable(format!("the daemon could not be started: {error}"), ""))?;
-    let mut stdout = child.stdout.take();
-    // It writes one line and lets go of its standard output; reading blocks for as long as it starts.
-    let said = tokio::task::spawn_blocking(move || {
-        let mut said = String::new();
-        if let Some(stdout) = &mut stdout {
-            let _ = stdout.read_to_string(&mut said);
-        }
-        said
-    });
-    let said = said.await.unwrap_or_default();
+    // It writes one line and lets go of its standard output. No thread waits for that: a front end has one only.
+    let mut said = String::new();
+    if let Some(stdout) = child.stdout.take() {
+        let mut stdout = tokio::net::unix::pipe::Receiver::from_owned_fd(stdout.into())
+            .map_err(|error| unavailable(format!("the daemon cannot be heard: {error}"), ""))?;
+        let _ = stdout.read_to_string(&mut said).await;
+    }
     match said.trim() {
         "ready" => Ok(Started::Ready),
         // Another one was faster.

@@ -230,6 +230,7 @@ pub fn after(state: &State, settings: &Settings, event: &Event, effects: &mut Ve
         | Event::RunPublished { .. }
         | Event::RunEnded { .. }
         | Event::RunNoted { .. }
+        | Event::CallRefused { .. }
         | Event::TasksAdded { .. }
         | Event::AttemptStarted { .. }
         | Event::AttemptRan { .. }

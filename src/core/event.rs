@@ -82,6 +82,9 @@ pub enum Event {
     /// Something about the run that people should see.
     #[serde(rename = "run.noted")]
     RunNoted { run: RunId, note: String },
+    /// Somebody asked for what they may not do, and was refused.
+    #[serde(rename = "call.refused")]
+    CallRefused { by: String, what: String },
     /// Old runs were forgotten, with their tasks and decisions.
     #[serde(rename = "runs.dropped")]
     RunsDropped { runs: Vec<RunId> },

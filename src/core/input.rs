@@ -89,6 +89,13 @@ pub enum Command {
     },
     /// Forget what is over and older than the configuration keeps.
     CollectGarbage,
+    /// Remember that somebody asked for what they may not do.
+    NoteRefusal {
+        /// Who, in words.
+        by: String,
+        /// Which call, and about what.
+        what: String,
+    },
     /// Set runs back to a checkpoint.
     RestoreCheckpoint(CheckpointId),
 }

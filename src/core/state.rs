@@ -291,6 +291,8 @@ impl State {
                 self.index_run(*run);
             }
             Event::RunsDropped { runs } => self.drop_runs(at, runs),
+            // For whoever reads the journal; nothing follows from it.
+            Event::CallRefused { .. } => {}
             Event::RunNoted { run, note } => self.change(*run, |run| run.notes.push(note.clone())),
             Event::AttemptClaimed { attempt, lane, from } => {
                 if let Some(task) = self.tasks.get_mut(&attempt.task) {

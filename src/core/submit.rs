@@ -33,6 +33,7 @@ pub fn command(state: &State, command: Command, ctx: &mut Ctx) -> Result<(Vec<Ev
             let event = (!runs.is_empty()).then(|| Event::RunsDropped { runs: runs.clone() });
             Ok((event.into_iter().collect(), Reply::Dropped(runs)))
         }
+        Command::NoteRefusal { by, what } => Ok((vec![Event::CallRefused { by, what }], Reply::None)),
         Command::RestoreCheckpoint(checkpoint) => restore(state, checkpoint),
     }
 }

@@ -36,7 +36,9 @@ pub async fn serve(shared: Arc<Shared>, stream: UnixStream) {
         return;
     }
     let role = peer.pid().map_or(crate::api::Role::Agent, roles::of_process);
-    let module = Session::new(shared, role).into_rpc();
+    let vouches = peer.pid().is_some_and(roles::vouches);
+    let session = Session::new(shared, role, vouches);
+    let module = session.clone().into_rpc();
     let (reader, mut writer) = stream.into_split();
     let (out, mut outgoing) = mpsc::channel::<Vec<u8>>(OUTGOING_MAX);
     let writing = tokio::spawn(async move {
@@ -54,13 +56,18 @@ pub async fn serve(shared: Arc<Shared>, stream: UnixStream) {
             batch.shrink_to(64 << 10);
         }
     });
-    read(reader, &module, &out).await;
+    read(reader, &session, &module, &out).await;
     // Subscriptions end with the module and their senders; what was answered still goes out.
-    drop((module, out));
+    drop((session, module, out));
     let _ = tokio::time::timeout(std::time::Duration::from_secs(5), writing).await;
 }
 
-async fn read(reader: tokio::net::unix::OwnedReadHalf, module: &RpcModule<Session>, out: &mpsc::Sender<Vec<u8>>) {
+async fn read(
+    reader: tokio::net::unix::OwnedReadHalf,
+    session: &Session,
+    module: &RpcModule<Session>,
+    out: &mpsc::Sender<Vec<u8>>,
+) {
     let mut reader = BufReader::new(reader);
     let places = Arc::new(Semaphore::new(UNDER_WAY_MAX));
     let mut tasks = tokio::task::JoinSet::new();
@@ -86,9 +93,9 @@ async fn read(reader: tokio::net::unix::OwnedReadHalf, module: &RpcModule<Sessio
             }
         };
         let Ok(place) = places.clone().acquire_owned().await else { break };
-        let (module, out) = (module.clone(), out.clone());
+        let (session, module, out) = (session.clone(), module.clone(), out.clone());
         tasks.spawn(async move {
-            answer(&module, &text, &out).await;
+            answer(&session, &module, &text, &out).await;
             drop(place);
         });
     }
@@ -118,9 +125,12 @@ async fn read_line<R: tokio::io::AsyncRead + Unpin>(reader: &mut BufReader<R>, l
     }
 }
 
-async fn answer(module: &RpcModule<Session>, text: &str, out: &mpsc::Sender<Vec<u8>>) {
+async fn answer(session: &Session, module: &RpcModule<Session>, text: &str, out: &mpsc::Sender<Vec<u8>>) {
     match module.raw_json_request(text, SUBSCRIPTION_MAX).await {
         Ok((response, mut notices)) => {
+            if let Some(what) = refused(text, response.get()) {
+                session.note_refusal(what);
+            }
             if out.send(framed(response.get().as_bytes())).await.is_err() {
                 return;
             }
@@ -137,6 +147,34 @@ async fn answer(module: &RpcModule<Session>, text: &str, out: &mpsc::Sender<Vec<
             let _ = out.send(problem(if json { -32600 } else { -32700 }, &what)).await;
         }
     }
+}
+
+/// What was asked for, where the answer is that the caller may not do it.
+fn refused(request: &str, response: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Response {
+        error: Option<Code>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Code {
+        code: i32,
+    }
+    #[derive(serde::Deserialize)]
+    struct Request {
+        method: String,
+        params: Option<serde_json::Value>,
+    }
+    let forbidden = crate::api::Code::Forbidden.number();
+    // Nearly no answer has the number anywhere; the others are not read a second time.
+    if !response.contains(&forbidden.to_string()) {
+        return None;
+    }
+    let code = serde_json::from_str::<Response>(response).ok()?.error?.code;
+    let request = serde_json::from_str::<Request>(request).ok().filter(|_| code == forbidden)?;
+    let id = ["decision_id", "task_id", "run", "checkpoint_id"];
+    let id = id.into_iter().find_map(|name| request.params.as_ref()?.get(name)?.as_str());
+    let what = id.map_or_else(|| request.method.clone(), |id| format!("{} {id}", request.method));
+    Some(what.chars().take(100).collect())
 }
 
 fn framed(message: &[u8]) -> Vec<u8> {

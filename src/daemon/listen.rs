@@ -189,7 +189,7 @@ where
                 Err(refusal) => return Ok(refused(refusal)),
             };
             let methods: Methods = match &way {
-                Way::WebSocket => Session::new(gate.door.shared.clone(), Role::Session).into_rpc().into(),
+                Way::WebSocket => Session::new(gate.door.shared.clone(), Role::Session, false).into_rpc().into(),
                 Way::Http(folder) => match gate.greeted(folder).await {
                     Ok(session) => session.into_rpc().into(),
                     Err(error) => return Ok(refused((400, error))),
@@ -226,7 +226,7 @@ impl Gate {
             // The daemon's own: a request by HTTP brings none.
             env: allowed_env(variables.filter(|(name, _)| env_allowed(name))),
         };
-        let session = Session::new(self.door.shared.clone(), Role::Session);
+        let session = Session::new(self.door.shared.clone(), Role::Session, false);
         session.hello(hello).await.map_err(|error| {
             let error = jsonrpsee::core::client::Error::Call(error);
             ApiError::from(error)

@@ -2,7 +2,8 @@
 //!
 //! The peer's user must be ours. Its process and all above it are looked at: one that a keeper started carries our
 //! marker in its environment, one below a model's session carries that program's. A caller grants itself nothing:
-//! what it says of itself is not asked.
+//! what it says of itself is not asked. It may only take rights away: what comes over MCP is a model's call, whoever
+//! started the program, and only its form or prompt can be a person's.
 
 use crate::api::{ApiError, Code, Role};
 
@@ -40,6 +41,20 @@ pub fn of_process(pid: i32) -> Role {
         }
     }
     role
+}
+
+/// Whether the peer speaks for a host program in front of which a person may sit: it is no agent, and whatever started
+/// it is no command of a model's. Claude Code starts its servers with its marker and has none itself; a shell that
+/// its model runs has the marker, too, and so has everything below that.
+#[cfg(target_os = "linux")]
+pub fn vouches(pid: i32) -> bool {
+    of_process(pid) != Role::Agent && parent_of(pid).is_some_and(|parent| of_process(parent) == Role::Person)
+}
+
+/// Elsewhere nothing is known of the peer's parents, so nobody is taken at their word.
+#[cfg(not(target_os = "linux"))]
+pub fn vouches(_pid: i32) -> bool {
+    false
 }
 
 /// Elsewhere the environment of other processes cannot be read this way: the peer's user is all that is known.
@@ -97,6 +112,50 @@ mod tests {
         assert_eq!(allow(Role::Agent, Act::Work).unwrap_err().code, Code::Forbidden);
         assert_eq!(allow(Role::Session, Act::Govern).unwrap_err().code, Code::Forbidden);
         assert!(allow(Role::Person, Act::Govern).is_ok());
+    }
+
+    /// A process that says a byte once it runs, started by a shell with these variables, itself having those.
+    #[cfg(target_os = "linux")]
+    fn started(shell: &[(&str, &str)], own: &str) -> (std::process::Child, i32) {
+        use std::io::{BufRead, BufReader};
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &format!("env {own} sh -c 'echo $$; read line' & wait")]);
+        command.envs(shell.iter().copied()).env_remove("CLAUDECODE").envs(shell.iter().copied());
+        let mut child = command
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("sh is everywhere");
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().expect("it was asked for")).read_line(&mut line).expect("it speaks");
+        let pid = line.trim().parse().expect("it says its process");
+        (child, pid)
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn only_what_a_host_itself_started_speaks_for_a_person() {
+        // Below a model's own test run nobody vouches for anything, so there is nothing to compare.
+        if of_process(std::process::id() as i32) != Role::Person {
+            eprintln!("skipped: this runs below a model's session or an agent");
+            return;
+        }
+        for (shell, own, role, vouched) in [
+            (vec![], "CLAUDECODE=1", Role::Session, true),
+            (vec![("CLAUDECODE", "1")], "CLAUDECODE=1", Role::Session, false),
+            (vec![("CLAUDECODE", "1")], "-i", Role::Session, false),
+            (vec![], "CLAUDECODE=1 ORCHESTRATOR_JOB=T-1.1", Role::Agent, false),
+            (vec![("ORCHESTRATOR_JOB", "T-1.1")], "CLAUDECODE=1", Role::Agent, false),
+            (vec![], "A=1", Role::Person, true),
+        ] {
+            let (mut child, pid) = started(&shell, own);
+            let found = (of_process(pid), vouches(pid));
+            // Its standard input closes, and both end.
+            drop(child.stdin.take());
+            let _ = child.kill();
+            let _ = child.wait();
+            assert_eq!(found, (role, vouched), "{shell:?} {own}");
+        }
     }
 
     #[cfg(target_os = "linux")]

@@ -5,7 +5,10 @@
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -47,6 +50,9 @@ const TOLD_MAX: usize = 64;
 /// How long an explanation may rest on what the repository was.
 const LOOK_LIFE: Duration = Duration::from_secs(2);
 
+/// Refused calls of one connection that the journal remembers.
+const REFUSALS_NOTED_MAX: u32 = 20;
+
 /// Most of a log that one call returns, bytes.
 const LOG_BYTES_MAX: u64 = 1 << 20;
 
@@ -63,14 +69,44 @@ struct Greeted {
 pub struct Session {
     shared: Arc<Shared>,
     role: Role,
+    /// Whether its forms and prompts are a person's (`roles::vouches`).
+    vouches: bool,
+    refusals: Arc<AtomicU32>,
     greeted: Arc<OnceLock<Greeted>>,
     last_look: Arc<Mutex<Option<(std::time::Instant, crate::core::facts::Facts)>>>,
 }
 
 impl Session {
     /// A connection whose greeting is still to come.
-    pub fn new(shared: Arc<Shared>, role: Role) -> Session {
-        Session { shared, role, greeted: Arc::default(), last_look: Arc::default() }
+    pub fn new(shared: Arc<Shared>, role: Role, vouches: bool) -> Session {
+        let (greeted, last_look, refusals) = (Arc::default(), Arc::default(), Arc::default());
+        Session { shared, role, vouches, refusals, greeted, last_look }
+    }
+
+    /// What this connection may do. Over MCP comes what a model calls, whoever started the program: a client may say
+    /// something that takes rights away.
+    fn role(&self) -> Role {
+        match (self.role, self.greeted.get()) {
+            (Role::Person, Some(greeted)) if is_mcp(&greeted.client) => Role::Session,
+            (role, _) => role,
+        }
+    }
+
+    /// Puts into the journal that this connection asked for what it may not do: a few times, because whoever is
+    /// refused may ask a million times.
+    pub fn note_refusal(&self, what: String) {
+        let Some(greeted) = self.greeted.get() else { return };
+        if self.refusals.fetch_add(1, Ordering::Relaxed) >= REFUSALS_NOTED_MAX {
+            return;
+        }
+        let by = match self.role() {
+            Role::Person => "a person",
+            Role::Session => "a session",
+            Role::Agent => "an agent of a run",
+        };
+        let by = format!("{by} ({})", greeted.client.name);
+        let answer: Answer = Box::new(|_| Box::new(|| ()));
+        let _ = greeted.workspace.wakes.send(Wake::Command(Box::new(Command::NoteRefusal { by, what }), answer));
     }
 
     /// Names of the playbooks and skills of a checkout, and of the user.
@@ -81,7 +117,7 @@ impl Session {
     }
 
     fn greeted(&self, act: Act) -> Result<&Greeted, ApiError> {
-        roles::allow(self.role, act)?;
+        roles::allow(self.role(), act)?;
         self.greeted.get().ok_or_else(|| {
             ApiError::new(Code::Invalid, "this connection has not said hello", "call `hello` first, with the workspace")
         })
@@ -153,18 +189,37 @@ impl Session {
 
     fn answerer(&self) -> Result<Answerer, ApiError> {
         let greeted = self.greeted(Act::Work)?;
-        let kind = match self.role {
+        let kind = match self.role() {
             Role::Person => AnswererKind::Person,
             Role::Session | Role::Agent => AnswererKind::Session,
         };
         let surface = match greeted.client.surface.as_str() {
             "lsp" => Surface::Lsp,
-            "mcp_form" => Surface::McpForm,
-            "mcp_prompt" => Surface::McpPrompt,
-            "mcp" | "mcp_tool" => Surface::McpTool,
+            _ if is_mcp(&greeted.client) => Surface::McpTool,
             _ => Surface::Cli,
         };
         Ok(Answerer { kind, surface, name: Some(greeted.client.name.clone()) })
+    }
+
+    async fn take_answer(
+        &self,
+        decision_id: DecisionId,
+        response: Unchecked<UserDecisionResponse>,
+        by: Answerer,
+    ) -> Result<DecisionResult, ApiError> {
+        if by.kind != AnswererKind::Person {
+            let only = self.read(move |view| Ok(convert::person_only(view, view.decision(decision_id)?))).await?;
+            if only {
+                let message = format!("{decision_id} is a person's to answer");
+                return Err(ApiError::new(Code::Forbidden, message, "show it to the person you work for"));
+            }
+        }
+        let command = convert::answer(decision_id, response.check()?, &by)?;
+        let answer = self.command(Act::Work, command, move |view, reply| {
+            let again = matches!(reply, Reply::Decided { again: true, .. });
+            convert::decision_result(view, decision_id, again)
+        });
+        answer.await
     }
 
     /// Looks at the repository now, on a blocking thread.
@@ -219,6 +274,10 @@ fn no_pull() -> ApiError {
     ApiError::new(Code::Unavailable, "this daemon offers no tasks to sessions", "update the program")
 }
 
+fn is_mcp(client: &session::ClientInfo) -> bool {
+    client.surface.starts_with("mcp")
+}
+
 fn closed() -> ApiError {
     ApiError::new(Code::Unavailable, "the workspace is being closed", api::error::TRY_AGAIN)
 }
@@ -242,7 +301,7 @@ impl OrchestratorApiServer for Session {
         // A second greeting on the same connection changes nothing: whoever follows already, follows this workspace.
         let greeted = self.greeted.get_or_init(|| greeted);
         let path = greeted.checkout.display().to_string();
-        let role = self.role;
+        let role = self.role();
         let welcome = self.read(move |view| {
             let mut workspace = view.workspace.clone();
             workspace.path = path;
@@ -361,19 +420,24 @@ impl OrchestratorApiServer for Session {
         response: Unchecked<UserDecisionResponse>,
     ) -> RpcResult<DecisionResult> {
         let by = self.answerer()?;
-        if by.kind != AnswererKind::Person {
-            let only = self.read(move |view| Ok(convert::person_only(view, view.decision(decision_id)?))).await?;
-            if only {
-                let message = format!("{decision_id} is a person's to answer");
-                return Err(ApiError::new(Code::Forbidden, message, "show it to the person you work for").into());
+        Ok(self.take_answer(decision_id, response, by).await?)
+    }
+
+    async fn answer_decision(
+        &self,
+        decision_id: DecisionId,
+        response: Unchecked<UserDecisionResponse>,
+        surface: Surface,
+    ) -> RpcResult<DecisionResult> {
+        let mut by = self.answerer()?;
+        // Only over MCP does one connection carry what a person says and what a model calls.
+        if by.surface == Surface::McpTool && matches!(surface, Surface::McpForm | Surface::McpPrompt) {
+            by.surface = surface;
+            if self.vouches {
+                by.kind = AnswererKind::Person;
             }
         }
-        let command = convert::answer(decision_id, response.check()?, &by)?;
-        let answer = self.command(Act::Work, command, move |view, reply| {
-            let again = matches!(reply, Reply::Decided { again: true, .. });
-            convert::decision_result(view, decision_id, again)
-        });
-        Ok(answer.await?)
+        Ok(self.take_answer(decision_id, response, by).await?)
     }
 
     async fn wait_for_change(&self, after: u64, timeout_s: Option<f64>, run: Option<RunId>) -> RpcResult<Changes> {
@@ -382,6 +446,7 @@ impl OrchestratorApiServer for Session {
             let message = format!("timeout_s is {wait}, and must be between 0 and {WAIT_S_MAX}");
             return Err(ApiError::new(Code::Invalid, message, "").at_field("timeout_s").into());
         }
+        let head = self.read(|view| Ok(view.revision)).await?;
         let (mut commits, mut revision) = self.follow(Some(after)).await?;
         let mut events = Vec::new();
         let deadline = tokio::time::sleep(Duration::from_secs_f64(wait));
@@ -398,7 +463,8 @@ impl OrchestratorApiServer for Session {
                     }
                     None => break,
                 },
-                () = &mut deadline => break,
+                // What is there already comes, however short the wait.
+                () = &mut deadline, if revision >= head => break,
             }
         }
         let summary = format!("{} events up to revision {revision}", events.len());
@@ -532,7 +598,7 @@ impl OrchestratorApiServer for Session {
     }
 
     async fn trust(&self, grant: bool) -> RpcResult<TrustReply> {
-        roles::allow(self.role, Act::Govern)?;
+        roles::allow(self.role(), Act::Govern)?;
         let facts = self.look().await?;
         let hash = facts.manifests_hash.clone();
         let command = Command::Trust { hash: grant.then(|| hash.clone()) };
@@ -655,7 +721,7 @@ impl OrchestratorApiServer for Session {
     }
 
     async fn stop_daemon(&self, now: bool) -> RpcResult<StopReply> {
-        roles::allow(self.role, Act::Govern)?;
+        roles::allow(self.role(), Act::Govern)?;
         let status = self.daemon_status().await?;
         let _ = now;
         self.shared.end();

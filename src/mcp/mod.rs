@@ -1,17 +1,48 @@
-//! MCP on standard input and output: the face for model hosts.
+//! MCP on standard input and output: the face for Claude Code and other model hosts.
+//!
+//! | file | subject |
+//! |---|---|
+//! | `wire` | lines and messages |
+//! | `server` | the loop: which revision a request is of, one answer each, cancelling |
+//! | `front` | what the handlers share: the way out, the way to the daemon, its news |
+//! | `tools`, `wait` | what a model calls |
+//! | `ask` | forms for decisions; `seal`: what a client carries between two rounds of a call |
+//! | `tasks` | runs that a client follows by itself |
+//! | `prompts`, `resources`, `complete` | what a person types, reads and mentions |
+//! | `changes` | telling what changed |
+//!
+//! The revisions with a handshake (up to 2025-11-25) and the one without (2026-07-28) are served on one stream, request
+//! by request. Messages are rmcp's types; the loop is our own, because the library's costs a task and two channels per
+//! request, which is more than the call itself.
+
+mod ask;
+mod changes;
+mod complete;
+mod front;
+mod prompts;
+mod resources;
+mod seal;
+mod server;
+mod tasks;
+mod tools;
+mod wait;
+mod wire;
 
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::client::ConnectOptions;
+use crate::{api::session::ClientInfo, client::ConnectOptions};
 
-/// Serves until the client leaves; returns the process's exit status.
+/// Serves until the client leaves; returns the process's exit status. `agent`: this process was started for an agent.
 pub async fn serve<R, W>(input: R, output: W, options: ConnectOptions) -> io::Result<u8>
 where
     R: AsyncRead + Unpin + 'static,
     W: AsyncWrite + Unpin + 'static,
 {
-    drop((input, output, options));
-    Err(io::Error::new(io::ErrorKind::Unsupported, "MCP is not served yet"))
+    let agent = options.agent;
+    // Until the client says who it is.
+    let client = ClientInfo { name: "MCP client".to_owned(), surface: "mcp".to_owned() };
+    let front = front::Front::new(ConnectOptions { client, ..options }, agent)?;
+    server::serve(input, output, front).await.map(|()| 0)
 }

@@ -223,6 +223,7 @@ impl Teller<'_> {
             | E::RunPublished { .. }
             | E::RunReopened { .. }
             | E::RunNoted { .. }
+            | E::CallRefused { .. }
             | E::RunsDropped { .. }
             | E::AttemptPrepared { .. }
             | E::AttemptHarvested { .. }

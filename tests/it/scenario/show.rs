@@ -20,6 +20,7 @@ pub fn event(state: &State, event: &Event) -> String {
         Event::RunEnded { run, outcome, why } => format!("{run} ended {}{}", word(*outcome), note(why)),
         Event::RunReopened { run } => format!("{run} reopened"),
         Event::RunsDropped { runs } => format!("{runs:?} dropped"),
+        Event::CallRefused { by, what } => format!("{by} refused: {what}"),
         Event::RunNoted { run, note } => format!("{run} noted: {note}"),
         Event::TasksAdded { run, first, tasks } => format!("{run} +{} tasks from {first}", tasks.len()),
         Event::AttemptClaimed { attempt, lane, from } => match (lane, from) {

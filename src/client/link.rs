@@ -1,0 +1,302 @@
+//! The connection of a front end: the daemon's calls as JSON, with replies passed through unread.
+//!
+//! Why not the client that the command line uses: it costs a task and a channel per call, and reads every reply into
+//! types that a front end would only write out again. Here a call is one line out and one line in; all calls that are
+//! made in one turn of the loop leave in one write, so the daemon is woken once.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::{
+        UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::{Notify, mpsc, oneshot},
+};
+
+use super::{ConnectError, ConnectOptions};
+use crate::api::{ApiError, Code, Event, Welcome};
+
+/// Notifications of a subscription that wait for the front end. Behind that it is let go of and takes up again.
+const EVENTS_MAX: usize = 1_024;
+
+/// A connection that was greeted. Cheap to clone; it closes when the last clone goes.
+#[derive(Clone)]
+pub struct Link(Arc<Open>);
+
+struct Open {
+    shared: Arc<Shared>,
+    reading: tokio::task::AbortHandle,
+    writing: tokio::task::AbortHandle,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.reading.abort();
+        self.writing.abort();
+    }
+}
+
+struct Shared {
+    calls: Mutex<Calls>,
+    /// Lines on their way out; `queued` tells the writer.
+    outgoing: Mutex<Vec<u8>>,
+    queued: Notify,
+}
+
+#[derive(Default)]
+struct Calls {
+    last_id: u64,
+    /// Once it is closed, nothing is added.
+    closed: bool,
+    waiting: HashMap<u64, Waiting>,
+    following: HashMap<String, mpsc::Sender<Vec<Event>>>,
+}
+
+enum Waiting {
+    Reply(oneshot::Sender<Result<Box<RawValue>, ApiError>>),
+    /// A subscription: its events go here from the very first on.
+    Follow(oneshot::Sender<Result<Box<RawValue>, ApiError>>, mpsc::Sender<Vec<Event>>),
+}
+
+#[derive(Serialize)]
+struct Request<'a, P> {
+    jsonrpc: &'static str,
+    id: u64,
+    method: &'a str,
+    params: P,
+}
+
+#[derive(Deserialize)]
+struct Incoming<'a> {
+    id: Option<u64>,
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Told {
+    subscription: serde_json::Value,
+    result: Vec<Event>,
+}
+
+impl Link {
+    /// Finds the daemon, starts it where that is asked for, and greets it. Call it inside a runtime.
+    pub async fn connect(options: &ConnectOptions) -> Result<(Link, Welcome), ConnectError> {
+        let (stream, welcome) = super::reach(options).await?;
+        let (reader, writer) = stream.into_split();
+        let shared = Arc::new(Shared { calls: Mutex::default(), outgoing: Mutex::default(), queued: Notify::new() });
+        let reading = tokio::spawn(read(BufReader::with_capacity(64 << 10, reader), shared.clone())).abort_handle();
+        let writing = tokio::spawn(write(writer, shared.clone())).abort_handle();
+        Ok((Link(Arc::new(Open { shared, reading, writing })), welcome))
+    }
+
+    /// Whether the daemon has gone.
+    pub fn is_closed(&self) -> bool {
+        self.0.shared.calls().closed
+    }
+
+    /// A call, its reply as it came.
+    pub async fn raw(&self, method: &str, params: impl Serialize) -> Result<Box<RawValue>, ApiError> {
+        let (to, reply) = oneshot::channel();
+        self.send(method, params, Waiting::Reply(to))?;
+        reply.await.unwrap_or_else(|_| Err(broken()))
+    }
+
+    /// A call, its reply read.
+    pub async fn call<T: DeserializeOwned>(&self, method: &str, params: impl Serialize) -> Result<T, ApiError> {
+        let reply = self.raw(method, params).await?;
+        serde_json::from_str(reply.get()).map_err(|error| {
+            ApiError::new(
+                Code::Internal,
+                format!("the daemon's answer to `{method}` cannot be read: {error}"),
+                "the daemon may be of another version; restart it with `orchestrator daemon stop`",
+            )
+        })
+    }
+
+    /// Events after a revision, until the connection or the result is dropped.
+    pub async fn follow(&self, after: u64) -> Result<mpsc::Receiver<Vec<Event>>, ApiError> {
+        let (to, reply) = oneshot::channel();
+        let (events, told) = mpsc::channel(EVENTS_MAX);
+        self.send("subscribe_events", serde_json::json!({"after": after}), Waiting::Follow(to, events))?;
+        reply.await.unwrap_or_else(|_| Err(broken()))?;
+        Ok(told)
+    }
+
+    fn send(&self, method: &str, params: impl Serialize, waiting: Waiting) -> Result<(), ApiError> {
+        let shared = &self.0.shared;
+        let id = {
+            let mut calls = shared.calls();
+            if calls.closed {
+                return Err(broken());
+            }
+            calls.last_id += 1;
+            let id = calls.last_id;
+            calls.waiting.insert(id, waiting);
+            id
+        };
+        let mut outgoing = shared.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
+        let begin = outgoing.len();
+        let request = Request { jsonrpc: "2.0", id, method, params };
+        if let Err(error) = serde_json::to_writer(&mut *outgoing, &request) {
+            outgoing.truncate(begin);
+            shared.calls().waiting.remove(&id);
+            return Err(ApiError::new(Code::Invalid, format!("this cannot be sent: {error}"), ""));
+        }
+        outgoing.push(b'\n');
+        shared.queued.notify_one();
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn calls(&self) -> std::sync::MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn close(&self) {
+        let mut calls = self.calls();
+        calls.closed = true;
+        // Whoever waits hears of it by the end of its channel.
+        calls.waiting.clear();
+        calls.following.clear();
+    }
+
+    fn take(&self, line: &[u8]) {
+        let Ok(incoming) = serde_json::from_slice::<Incoming>(line) else {
+            tracing::warn!(bytes = line.len(), "the daemon said something that cannot be read");
+            return;
+        };
+        let Some(id) = incoming.id else {
+            return self.tell(incoming.params);
+        };
+        let mut calls = self.calls();
+        let outcome = match (incoming.result, incoming.error) {
+            (Some(result), _) => Ok(result.to_owned()),
+            (None, Some(error)) => Err(refusal(error)),
+            (None, None) => Err(broken()),
+        };
+        match calls.waiting.remove(&id) {
+            Some(Waiting::Reply(to)) => drop(to.send(outcome)),
+            Some(Waiting::Follow(to, events)) => {
+                if let Ok(name) = &outcome {
+                    calls.following.insert(name.get().to_owned(), events);
+                }
+                drop(to.send(outcome));
+            }
+            // Its caller gave up.
+            None => {}
+        }
+    }
+
+    fn tell(&self, params: Option<&RawValue>) {
+        let Some(told) = params.and_then(|params| serde_json::from_str::<Told>(params.get()).ok()) else { return };
+        let name = told.subscription.to_string();
+        let mut calls = self.calls();
+        let gone = calls.following.get(&name).is_some_and(|events| events.try_send(told.result).is_err());
+        if gone {
+            calls.following.remove(&name);
+        }
+    }
+}
+
+fn broken() -> ApiError {
+    ApiError::new(
+        Code::Unavailable,
+        "the connection to the daemon broke",
+        "call again: nothing that was accepted is lost, and the same key is the same run",
+    )
+}
+
+fn refusal(error: &RawValue) -> ApiError {
+    #[derive(Deserialize)]
+    struct Refused {
+        code: i32,
+        message: String,
+        data: Option<serde_json::Value>,
+    }
+    match serde_json::from_str::<Refused>(error.get()) {
+        Ok(Refused { data: Some(data), code, message }) => {
+            let detail = data.as_str().map(|detail| format!("{message}: {detail}")).unwrap_or(message);
+            serde_json::from_value(data).unwrap_or_else(|_| ApiError::new(Code::from_number(code), detail, ""))
+        }
+        Ok(Refused { code, message, .. }) => ApiError::new(Code::from_number(code), message, ""),
+        Err(_) => ApiError::new(Code::Internal, "the daemon refused in words that cannot be read", ""),
+    }
+}
+
+async fn read(mut reader: BufReader<OwnedReadHalf>, shared: Arc<Shared>) {
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match reader.read_until(b'\n', &mut line).await {
+            Ok(count) if count > 0 => shared.take(&line),
+            _ => break,
+        }
+        // One large reply is no reason to keep its room.
+        line.shrink_to(64 << 10);
+    }
+    shared.close();
+}
+
+async fn write(mut writer: OwnedWriteHalf, shared: Arc<Shared>) {
+    loop {
+        shared.queued.notified().await;
+        let lines = std::mem::take(&mut *shared.outgoing.lock().unwrap_or_else(PoisonError::into_inner));
+        if !lines.is_empty() && writer.write_all(&lines).await.is_err() {
+            // The reader hears of it, too, and closes.
+            return;
+        }
+    }
+}
+
+/// One call on a stream that nobody else uses yet: the greeting.
+pub(super) async fn once<T: DeserializeOwned>(
+    stream: &mut UnixStream,
+    method: &str,
+    params: impl Serialize,
+) -> io::Result<Result<T, ApiError>> {
+    let request = Request { jsonrpc: "2.0", id: 0, method, params };
+    let mut line = serde_json::to_vec(&request)?;
+    line.push(b'\n');
+    stream.write_all(&line).await?;
+    let mut reader = BufReader::new(stream);
+    line.clear();
+    if reader.read_until(b'\n', &mut line).await? == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let incoming: Incoming = serde_json::from_slice(&line)?;
+    Ok(match (incoming.result, incoming.error) {
+        (Some(result), _) => Ok(serde_json::from_str(result.get())?),
+        (None, Some(error)) => Err(refusal(error)),
+        (None, None) => return Err(io::ErrorKind::InvalidData.into()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_keeps_what_it_says() {
+        let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
+        let error = refusal(&raw(
+            r#"{"code":-32041,"message":"x","data":{"code":"NOT_FOUND","message":"there is no R-9","hint":"look"}}"#,
+        ));
+        assert_eq!((error.code, error.message.as_str()), (Code::NotFound, "there is no R-9"));
+        let error = refusal(&raw(r#"{"code":-32602,"message":"Invalid params","data":"missing field"}"#));
+        assert_eq!((error.code, error.message.as_str()), (Code::Invalid, "Invalid params: missing field"));
+    }
+}
