@@ -119,8 +119,8 @@ mod tests {
     fn started(shell: &[(&str, &str)], own: &str) -> (std::process::Child, i32) {
         use std::io::{BufRead, BufReader};
         let mut command = std::process::Command::new("sh");
-        command.args(["-c", &format!("env {own} sh -c 'echo $$; read line' & wait")]);
-        command.envs(shell.iter().copied()).env_remove("CLAUDECODE").envs(shell.iter().copied());
+        command.args(["-c", &format!("env {own} sh -c 'echo $$; read line'; true")]);
+        command.env_remove("CLAUDECODE").envs(shell.iter().copied());
         let mut child = command
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::piped())

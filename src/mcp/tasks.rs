@@ -208,7 +208,7 @@ async fn result(front: &Rc<Front>, run: RunId) -> Result<Value, ApiError> {
         outcome: report.outcome,
         landed,
         not_in_the_result: missing,
-        diff: report.diff.clone(),
+        diff: report.diff,
         branch: report.result.as_ref().map(|result| result.reference.clone()),
         next,
     };

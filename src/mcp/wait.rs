@@ -147,7 +147,7 @@ pub async fn tool(
                 told = next(&mut news) => match told {
                     Some(events) => {
                         let mine = |event: &&Event| run.is_none() || event.run == run;
-                        if let Some(now) = events.iter().filter(mine).filter_map(|event| event.data.percent).last() {
+                        if let Some(now) = events.iter().filter(mine).filter_map(|event| event.data.percent).next_back() {
                             percent = now;
                         }
                         if events.iter().any(|event| mine(&event)) {

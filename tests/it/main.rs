@@ -11,6 +11,8 @@ mod gc;
 #[cfg(target_os = "linux")]
 mod keeper;
 mod listen;
+#[cfg(target_os = "linux")]
+mod mcp;
 mod own;
 mod playbooks;
 mod readme;

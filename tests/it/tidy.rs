@@ -161,6 +161,7 @@ const KEPT: &[Kept] = &[
             "cli/run.rs",
             "cli/demo/",
             "client/mod.rs",
+            "mcp/wait.rs",
             // How long the git processes of a former daemon may go on.
             "daemon/steps.rs",
             // How long a reader of a log waits for more.

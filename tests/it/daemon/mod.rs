@@ -11,6 +11,6 @@ mod life;
 mod places;
 mod plans;
 mod roles;
-mod sandbox;
+pub mod sandbox;
 mod surroundings;
 mod wire;

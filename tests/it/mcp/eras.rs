@@ -1,0 +1,233 @@
+//! What each era of the protocol sees, and that the stream may come in any pieces.
+
+use serde_json::{Value, json};
+
+use super::client::{Client, asking_plan};
+use crate::daemon::sandbox::Sandbox;
+
+#[test]
+fn a_session_with_a_handshake() {
+    let sandbox = Sandbox::new();
+    let mut client = Client::start(&sandbox, &[]);
+    // Before the handshake: a sign of life is answered, everything else is told what to send first.
+    assert_eq!(client.ask("ping", json!({}))["result"], json!({}));
+    assert_eq!(client.ask("tools/list", json!({}))["error"]["code"], -32600);
+    client.shake(json!({}));
+    let tools = client.ask("tools/list", json!({}))["result"].clone();
+    assert_eq!(tools.get("resultType"), None, "a field of 2026-07-28 in an older session");
+    let bytes = tools.to_string().len();
+    assert!(bytes <= 8 << 10, "{bytes}");
+    let names: Vec<&str> = tools["tools"].as_array().unwrap().iter().filter_map(|tool| tool["name"].as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "process_request",
+            "submit_task",
+            "get_task_status",
+            "cancel_task",
+            "get_state",
+            "save_checkpoint",
+            "get_pending_decisions",
+            "submit_decision",
+            "wait_for_change",
+            "restore_checkpoint"
+        ]
+    );
+    let started = client.call("process_request", json!({"description": "ask", "plan": asking_plan()}));
+    assert_eq!(started["request_id"], "R-1");
+    assert_eq!(started["decision_id"], "D-1", "{started}");
+    // The question is a prompt, and the client was told to look.
+    client.told("notifications/prompts/list_changed");
+    let prompts = client.ask("prompts/list", json!({}));
+    assert!(prompts.to_string().contains("decide-d-1"), "{prompts}");
+    let answered = client.call("submit_decision", json!({"decision_id": "d-1", "response": {"choice": "yes"}}));
+    assert_eq!(answered["answered_by"]["kind"], "session");
+    assert_eq!(answered["answered_by"]["surface"], "mcp_tool");
+    assert_eq!(answered["answered_by"]["name"], "test");
+    let mut after = 0;
+    for _ in 0..200 {
+        let changes = client.call("wait_for_change", json!({"after": after, "timeout_s": 20, "run": "R-1"}));
+        after = changes["revision"].as_u64().unwrap();
+        if changes["events"].as_array().unwrap().iter().any(|event| event["type"] == "run.finished") {
+            break;
+        }
+    }
+    let status = client.call("get_task_status", json!({"task_id": "R-1"}));
+    assert_eq!(status["status"], "completed", "{status}");
+    let read = client.ask("resources/read", json!({"uri": "orchestrator://decisions/D-1"}));
+    assert!(read["result"]["contents"][0]["text"].as_str().unwrap().contains("\"choice\":\"yes\""), "{read}");
+    let saved = client.call("save_checkpoint", json!({"label": "here"}));
+    assert_eq!(saved["checkpoint_id"], "C-1", "{saved}");
+    let (code, took) = client.leave();
+    assert_eq!(code, Some(0));
+    assert!(took.as_secs_f64() < 2.0, "{took:?}");
+}
+
+#[test]
+fn requests_that_carry_their_own_revision() {
+    let sandbox = Sandbox::new();
+    let mut client = Client::inline(&sandbox, json!({}));
+    let discovered = client.ask("server/discover", json!({}))["result"].clone();
+    assert_eq!(discovered["resultType"], "complete");
+    assert!(discovered["supportedVersions"].as_array().unwrap().contains(&json!("2026-07-28")));
+    assert_eq!(discovered["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "orchestrator");
+    assert!(discovered["instructions"].as_str().unwrap().contains("submit_decision"));
+    assert_eq!(discovered["cacheScope"], "private");
+    let state = client.ask("tools/call", json!({"name": "get_state"}))["result"].clone();
+    assert_eq!((&state["resultType"], &state["isError"]), (&json!("complete"), &json!(false)));
+    // What comes first is what a reader needs first, in the text, too.
+    assert!(state["content"][0]["text"].as_str().unwrap().starts_with("{\"summary\":"), "{state}");
+    let listed = client.ask("prompts/list", json!({}))["result"].clone();
+    assert_eq!((&listed["ttlMs"], &listed["prompts"][0]["name"]), (&json!(0), &json!("decide")));
+    // The other era's methods are not there.
+    assert_eq!(client.ask("ping", json!({}))["error"]["code"], -32601);
+    // Changes are told to whoever listens, under the id of its request.
+    let wanted = json!({"promptsListChanged": true, "resourceSubscriptions": ["orchestrator://runs/R-1"]});
+    let listen = client.request("subscriptions/listen", json!({"notifications": wanted}));
+    let acknowledged = client.told("notifications/subscriptions/acknowledged");
+    assert_eq!(acknowledged["params"]["notifications"], wanted);
+    client.call("process_request", json!({"description": "ask", "plan": asking_plan()}));
+    for method in ["notifications/prompts/list_changed", "notifications/resources/updated"] {
+        let told = client.told(method);
+        assert_eq!(told["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"], listen, "{told}");
+    }
+    client.say(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": listen}}));
+    // A method that this client did not ask for does not come.
+    assert!(client.aside.iter().all(|message| message["method"] != "notifications/resources/list_changed"));
+    let other = json!({"_meta": {"io.modelcontextprotocol/protocolVersion": "2031-01-01"}});
+    client.say(&json!({"jsonrpc": "2.0", "id": "x", "method": "tools/list", "params": other}));
+    let refused = client.until(|message| message["id"] == "x");
+    assert_eq!(refused["error"]["code"], -32022);
+    assert!(refused["error"]["data"]["supported"].as_array().unwrap().len() >= 5);
+    client.call("cancel_task", json!({"task_id": "R-1"}));
+}
+
+#[test]
+fn both_eras_on_one_stream() {
+    let sandbox = Sandbox::new();
+    let mut client = Client::inline(&sandbox, json!({}));
+    client.ask("server/discover", json!({}));
+    client.shake(json!({}));
+    assert_eq!(client.ask("tools/list", json!({}))["result"]["resultType"], "complete");
+    client.say(&json!({"jsonrpc": "2.0", "id": "old", "method": "tools/list"}));
+    let old = client.until(|message| message["id"] == "old");
+    assert_eq!(old["result"].get("resultType"), None);
+}
+
+#[test]
+fn a_task_is_followed_by_its_client_also_through_another_process() {
+    let sandbox = Sandbox::new();
+    let able = json!({"extensions": {"io.modelcontextprotocol/tasks": {}}, "elicitation": {}});
+    let mut client = Client::inline(&sandbox, able.clone());
+    let arguments = json!({"description": "ask", "plan": asking_plan()});
+    let created =
+        client.ask("tools/call", json!({"name": "process_request", "arguments": arguments}))["result"].clone();
+    assert_eq!((&created["resultType"], &created["taskId"]), (&json!("task"), &json!("R-1")), "{created}");
+    assert_eq!(created["ttlMs"], Value::Null);
+    drop(client);
+    let mut client = Client::inline(&sandbox, able);
+    let asked = until_task(&mut client, "input_required");
+    let form = &asked["inputRequests"]["D-1"];
+    assert_eq!(form["method"], "elicitation/create");
+    assert_eq!(form["params"]["requestedSchema"]["properties"]["choice"]["oneOf"][0]["const"], "yes");
+    // A form that is put away leaves the question open.
+    let put_away = json!({"taskId": "R-1", "inputResponses": {"D-1": {"action": "cancel"}}});
+    assert_eq!(client.ask("tasks/update", put_away)["result"]["resultType"], "complete");
+    assert_eq!(client.ask("tasks/get", json!({"taskId": "R-1"}))["result"]["status"], "input_required");
+    let accept = json!({"D-1": {"action": "accept", "content": {"choice": "yes"}}});
+    let updated = client.ask("tasks/update", json!({"taskId": "R-1", "inputResponses": accept}));
+    assert_eq!(updated["result"]["resultType"], "complete", "{updated}");
+    let done = until_task(&mut client, "completed");
+    assert_eq!(done["result"]["structuredContent"]["outcome"], "completed", "{done}");
+    assert_eq!(done["result"]["isError"], false);
+    let decided = sandbox.run(&["why", "D-1", "--json"]).exits(0).json();
+    assert_eq!(decided["decision"]["answer"]["by"]["surface"], "mcp_form", "{decided}");
+    assert_eq!(decided["decision"]["answer"]["by"]["kind"], "person");
+    // What is wrong is said: a task that is none, a question of nobody, a client that declared nothing.
+    assert_eq!(client.ask("tasks/get", json!({"taskId": "R-77"}))["error"]["code"], -32602);
+    assert_eq!(client.ask("tasks/get", json!({"taskId": "x"}))["error"]["code"], -32602);
+    let foreign = json!({"taskId": "R-1", "inputResponses": {"nonsense": {"action": "cancel"}}});
+    assert_eq!(client.ask("tasks/update", foreign)["error"]["code"], -32602);
+    let mut plain = Client::inline(&sandbox, json!({}));
+    assert_eq!(plain.ask("tasks/get", json!({"taskId": "R-1"}))["error"]["code"], -32021);
+}
+
+/// Looks at the task until it has this status. Each look is one round through the daemon.
+#[track_caller]
+fn until_task(client: &mut Client, status: &str) -> Value {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        let task = client.ask("tasks/get", json!({"taskId": "R-1"}))["result"].clone();
+        if task["status"] == status {
+            return task;
+        }
+        assert!(std::time::Instant::now() < deadline, "{task}");
+    }
+}
+
+#[test]
+fn completions_and_resources() {
+    let sandbox = Sandbox::new();
+    let mut client = Client::shaken(&sandbox, json!({}));
+    client.call("process_request", json!({"description": "ask", "plan": asking_plan()}));
+    let complete = |client: &mut Client, what: Value, name: &str, value: &str, context: Value| {
+        let argument = json!({"name": name, "value": value});
+        let params = json!({"ref": what, "argument": argument, "context": context});
+        client.ask("completion/complete", params)["result"]["completion"]["values"].clone()
+    };
+    let prompt = json!({"type": "ref/prompt", "name": "decide"});
+    assert_eq!(complete(&mut client, prompt.clone(), "id", "d", json!({})), json!(["D-1"]));
+    let known = json!({"arguments": {"id": "D-1"}});
+    assert_eq!(complete(&mut client, prompt, "choice", "", known), json!(["yes", "no"]));
+    let template = |path: &str| json!({"type": "ref/resource", "uri": format!("orchestrator://{path}")});
+    assert_eq!(complete(&mut client, template("runs/{run}"), "run", "R", json!({})), json!(["R-1"]));
+    assert_eq!(complete(&mut client, template("tasks/{task}/log"), "task", "T-2", json!({})), json!(["T-2"]));
+    assert_eq!(complete(&mut client, template("runs/{run}"), "nonsense", "", json!({})), json!([]));
+    let listed = client.ask("resources/list", json!({}))["result"]["resources"].clone();
+    for resource in listed.as_array().unwrap() {
+        let read = client.ask("resources/read", json!({"uri": resource["uri"]}));
+        assert!(read["result"]["contents"][0]["text"].is_string(), "{read}");
+    }
+    assert_eq!(listed.as_array().unwrap().len(), 2, "{listed}");
+    let watch = json!({"uri": "orchestrator://runs/R-1"});
+    assert_eq!(client.ask("resources/subscribe", watch.clone())["result"], json!({}));
+    sandbox.run(&["cancel", "R-1"]).exits(0);
+    let updated = client.told("notifications/resources/updated");
+    assert_eq!(updated["params"]["uri"], "orchestrator://runs/R-1");
+    assert_eq!(client.ask("resources/unsubscribe", watch)["result"], json!({}));
+    for uri in ["orchestrator://runs/R-9", "file:///etc/passwd", "orchestrator://runs/../../etc"] {
+        let missing = client.ask("resources/read", json!({"uri": uri}));
+        assert_eq!(missing["error"]["code"], -32002, "{missing}");
+    }
+}
+
+/// The same session, its bytes cut at every point once, and one by one.
+#[test]
+fn a_stream_may_be_cut_anywhere() {
+    let sandbox = Sandbox::new();
+    let info = json!({"name": "cut ä", "version": "1"});
+    let hello = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": info});
+    let text = format!(
+        "\u{feff}{}\r\n\n{}\n{}\n",
+        json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}),
+        json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 9}}),
+        json!({"jsonrpc": "2.0", "id": "zwei", "method": "tools/list"}),
+    );
+    let bytes = text.as_bytes();
+    // Each cut is a process; every seventh, and the short ones all, is enough to meet each kind of place.
+    let cuts = (0..bytes.len()).filter(|cut| *cut < 24 || cut % 7 == 0);
+    for cut in cuts {
+        let mut client = Client::start(&sandbox, &[]);
+        client.bytes(&bytes[..cut]);
+        client.bytes(&bytes[cut..]);
+        assert_eq!(client.next()["id"], 1, "cut at {cut}");
+        assert_eq!(client.next()["id"], "zwei", "cut at {cut}");
+        assert_eq!(client.leave().0, Some(0));
+    }
+    let mut client = Client::start(&sandbox, &[]);
+    for byte in bytes {
+        client.bytes(&[*byte]);
+    }
+    assert_eq!(client.next()["id"], 1);
+    assert_eq!(client.next()["id"], "zwei");
+}
