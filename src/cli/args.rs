@@ -191,6 +191,13 @@ pub enum Verb {
         #[command(subcommand)]
         what: ExplainWhat,
     },
+    /// List decisions, or try the learner on a stream of them
+    #[command(hide = true)]
+    Decisions {
+        /// What to do with them; without it, those that are open
+        #[command(subcommand)]
+        what: Option<DecisionsWhat>,
+    },
     /// Show what is known about the workspace
     #[command(hide = true)]
     Facts,
@@ -351,6 +358,28 @@ pub enum ExplainWhat {
         /// JSON lines on standard input and output: {"id","message","exit"?} in
         #[arg(long)]
         jsonl: bool,
+    },
+}
+
+/// What can be done with decisions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum DecisionsWhat {
+    /// Those that are open, most urgent first
+    List,
+    /// Those that are over, newest first
+    History {
+        /// Only the newest
+        #[arg(long, value_name = "COUNT", default_value_t = 30)]
+        last: u32,
+    },
+    /// Decide a stream of JSON lines with an empty history; one line in, one line out
+    Replay {
+        /// JSON lines: {"op":"decide","record":{…}} and {"op":"feedback","id","outcome"}
+        #[arg(long, required = true)]
+        jsonl: bool,
+        /// Which of the sure ones are asked all the same is drawn from this
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
     },
 }
 

@@ -9,6 +9,7 @@ mod ask;
 mod bars;
 mod console;
 mod decide;
+mod decisions;
 mod demo;
 mod doctor;
 pub mod exit;
@@ -34,7 +35,7 @@ use std::{
     process::ExitCode,
 };
 
-use args::{Cli, DaemonWhat, ExplainWhat, Global, Verb};
+use args::{Cli, DaemonWhat, DecisionsWhat, ExplainWhat, Global, Verb};
 use clap::Parser;
 use console::Console;
 use exit::{CliError, Exit};
@@ -121,6 +122,9 @@ fn dispatch(cli: Cli, console: &mut Console) -> Result<Exit, CliError> {
             true => explain::errors(console),
             false => explain::error(console, &text, exit),
         },
+        Some(Verb::Decisions { what: Some(DecisionsWhat::Replay { jsonl: _, seed }) }) => {
+            decisions::replay(console, seed)
+        }
         // Without a verb it is a protocol's, unless somebody sits there.
         None if speaks(&cli.speak) || !io::stdin().is_terminal() => {
             speak(&cli.speak, cli.global.workspace.is_some(), workspace, console)
@@ -253,6 +257,8 @@ async fn verbs<C: OrchestratorApiClient + Sync>(
             explain::request(client, console, &text).await
         }
         Verb::Explain { what: ExplainWhat::Request { .. } } => explain::requests(client, console).await,
+        Verb::Decisions { what: None | Some(DecisionsWhat::List) } => decide::list(client, console).await,
+        Verb::Decisions { what: Some(DecisionsWhat::History { .. }) } => decide::list(client, console).await,
         Verb::Facts => inspect::facts(client, console).await,
         Verb::Gc => admin::gc(client, console).await,
         Verb::Agents => inspect::agents(client, console).await,
@@ -270,6 +276,7 @@ async fn verbs<C: OrchestratorApiClient + Sync>(
         | Verb::Keeper { .. }
         | Verb::Fix { .. }
         | Verb::Audit { .. }
+        | Verb::Decisions { what: Some(DecisionsWhat::Replay { .. }) }
         | Verb::Explain { what: ExplainWhat::Error { .. } } => {
             Err(ApiError::new(Code::Internal, "this verb is handled before the daemon is asked", "").into())
         }

@@ -5,6 +5,7 @@
 
 #[cfg(target_os = "linux")]
 mod daemon;
+mod decide;
 mod demo;
 mod gate;
 mod gc;

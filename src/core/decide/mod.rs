@@ -5,6 +5,7 @@
 pub mod decision;
 pub mod effects;
 pub mod gate;
+pub mod ladder;
 pub mod policy;
 pub mod shell;
 pub mod tools;

@@ -1,0 +1,577 @@
+//! "Would the user agree?", learned from what persons answered: a time-decayed, hierarchical Beta-Bernoulli ladder.
+//!
+//! ```text
+//! labels ─ learn ─► cells: sort of action ─ trait ─ trait     (yeses and answers, decayed)
+//!                     each rung: the habit of the rung above, or one of its own
+//! case ── judge ──► belief ─► slip, calibration ─► critical? known? proven or braked? audit? ─► auto | ask
+//! ```
+//!
+//! The ladder is a pure function of the labels in their order: it is never stored, labels are. Which traits make its
+//! rungs is chosen by the labels themselves ([`Ladder::choose`]), so nothing here knows the names of anybody's columns;
+//! of a case only what every action has is fixed: its sort, whether it can be taken back, whether it acts on production,
+//! and its criticality.
+//!
+//! Learned from are answers of persons: asked, audited, undone, or a mistake they noticed. Silence is no answer. An
+//! automatic decision that nobody objected to teaches nothing, or the ladder would come to believe itself.
+
+pub mod belief;
+pub mod calibrate;
+pub mod proof;
+pub mod replay;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use super::super::settings::Rng;
+use belief::{Counts, Kinds};
+use calibrate::Correction;
+use proof::{Proof, Record};
+
+/// What a person may set.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tuning {
+    /// As sure as this, and nothing is asked.
+    pub threshold: f64,
+    /// Above this criticality everything is asked.
+    pub critical: f64,
+    /// The share of what could go without asking that is asked all the same.
+    pub audit: f64,
+    /// After so many days an answer counts half.
+    pub half_life_days: f64,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Tuning { threshold: 0.95, critical: super::gate::CRITICAL, audit: 0.05, half_life_days: 60.0 }
+    }
+}
+
+/// A property of a case.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Trait {
+    /// Yes or no.
+    Flag(bool),
+    /// A quantity; the ladder tells low, middle and high ones apart.
+    Number(f64),
+    /// One of several.
+    Word(String),
+}
+
+/// Something that could be done, as far as a habit may depend on it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Case {
+    /// What sort of action: the ladder's lowest rung.
+    pub sort: String,
+    /// When, in days since some day.
+    pub at_days: f64,
+    /// Whether it can be taken back.
+    pub reversible: bool,
+    /// Whether it acts on production.
+    pub production: bool,
+    /// How bad a mistake would be, 0..1.
+    pub criticality: f64,
+    /// Everything else that is known of it.
+    #[serde(default)]
+    pub traits: BTreeMap<String, Trait>,
+}
+
+impl Case {
+    /// The class a certificate is for: proofs about one sort of harmless act say nothing about another's harm.
+    fn class(&self) -> String {
+        format!("{}\u{1f}{}\u{1f}{}", self.sort, self.production, self.reversible)
+    }
+
+    /// Whether it may only be automatic once its class is proven.
+    fn needs_proof(&self) -> bool {
+        self.production || !self.reversible
+    }
+}
+
+/// How a label came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// The person was asked, because the ladder could or might not decide.
+    Asked,
+    /// The person was asked though it could have.
+    Audit,
+    /// The person noticed what had been decided without them.
+    Noticed,
+    /// It was taken back within ten minutes, or by a failed proof: a "no" with twice the weight.
+    Undone,
+}
+
+impl How {
+    fn weight(self) -> f64 {
+        match self {
+            How::Asked | How::Audit | How::Noticed => 1.0,
+            How::Undone => 2.0,
+        }
+    }
+}
+
+/// What a person said to a case. Stored; everything else here follows from these.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Label {
+    /// To what.
+    pub case: Case,
+    /// Whether they agreed that it be done.
+    pub yes: bool,
+    /// How it came to be said.
+    pub how: How,
+}
+
+/// What is known about a case.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Estimate {
+    /// Whether the person would say yes.
+    pub yes: bool,
+    /// The probability that the person agrees with that.
+    pub confidence: f64,
+    /// Answers to this sort of action so far, not decayed.
+    pub n: u32,
+    /// Whether claims were checked against enough answers to be called probabilities.
+    pub calibrated: bool,
+    /// The rungs that were used, lowest first.
+    pub rungs: Vec<Rung>,
+}
+
+/// One rung of the ladder, for people.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rung {
+    /// What it distinguishes: `sort`, or a trait's name.
+    pub name: String,
+    /// The case's value there.
+    pub value: String,
+    /// Yeses, decayed.
+    pub yes: f64,
+    /// Answers, decayed.
+    pub n: f64,
+}
+
+/// What should become of a case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Course {
+    /// It may go as estimated.
+    Auto,
+    /// It could, but this one is asked, to learn how good the automatic ones are.
+    Audit,
+    /// Too bad if wrong.
+    Critical,
+    /// Its class has no certificate yet.
+    Unproven,
+    /// Not sure enough.
+    Unsure,
+}
+
+/// So many answers to a sort of action are needed before it is decided: at first, and once this many sorts are known.
+const ANSWERS_MIN: (u32, u32, usize) = (7, 3, 6);
+
+/// An answer is a slip of the finger or the mind this often. The ladder says what the person would answer with care.
+const SLIP: f64 = 0.015;
+
+/// A rung remembers at least so many answers, however old: time alone must not make somebody a stranger whose habits
+/// are rarely asked about.
+const ANSWERS_KEPT: f64 = 60.0;
+
+/// A run of this many answers against the rest of a rung, unlikely by the second number, is a change of mind: what was
+/// before counts a third number's part.
+const SURPRISE: (u32, f64, f64) = (3, 0.05, 8.0);
+
+/// Chance that a rung has a habit of its own, before anything is known; and how many rungs that guess is worth.
+const FRESH: (f64, f64) = (0.1, 6.0);
+
+/// Traits that may become rungs at once; each halves what a new cell knows of the others.
+const TRAITS_MAX: usize = 2;
+
+/// A trait is only taken if it foretold the answers so much better (logarithm of the likelihood), besides what a choice
+/// among many earns by chance.
+const GAIN_MIN: f64 = 2.0;
+
+/// Traits are chosen from this many answers on.
+const CHOOSE_FROM: u64 = 20;
+
+/// Answers that are kept for choosing traits: bounds memory and the cost of choosing.
+const LOG_MAX: usize = 2_000;
+
+#[derive(Debug, Clone, Default)]
+struct Cell {
+    counts: Counts,
+    at_days: f64,
+    last: Option<bool>,
+    run: u32,
+}
+
+impl Cell {
+    fn decayed(&self, at_days: f64, half_life: f64) -> Counts {
+        let by_time = (-(at_days - self.at_days).max(0.0) / half_life).exp2();
+        let kept = by_time.max((-1.0 / ANSWERS_KEPT).exp2());
+        Counts { yes: self.counts.yes * kept, n: self.counts.n * kept }
+    }
+
+    fn add(&mut self, yes: bool, weight: f64, at_days: f64, half_life: f64) {
+        let mut counts = self.decayed(at_days, half_life);
+        self.run = if self.last == Some(yes) { self.run + 1 } else { 1 };
+        self.last = Some(yes);
+        let (length, unlikely, part) = SURPRISE;
+        let run = f64::from(self.run - 1);
+        let of_run = Counts { yes: if yes { run } else { 0.0 }, n: run };
+        if self.run >= length && counts.n > run + 2.0 {
+            let before = counts.without(of_run);
+            let share = (before.yes + 0.5) / (before.n + 1.0);
+            let chance = if yes { share } else { 1.0 - share };
+            if chance < 0.3 && chance.powi(self.run as i32) < unlikely {
+                counts = Counts { yes: before.yes / part + of_run.yes, n: before.n / part + of_run.n };
+            }
+        }
+        self.counts = Counts { yes: counts.yes + if yes { weight } else { 0.0 }, n: counts.n + weight };
+        self.at_days = self.at_days.max(at_days);
+    }
+}
+
+/// All that was learned.
+#[derive(Debug, Clone, Default)]
+pub struct Ladder {
+    tuning: Tuning,
+    kinds: Kinds,
+    /// Per depth: the chance that a rung has a habit of its own.
+    fresh: [f64; TRAITS_MAX],
+    /// The traits that are rungs above the sort.
+    traits: Vec<String>,
+    /// Cells by depth and path. Ordered, so that sums over them are the same each time.
+    cells: BTreeMap<(usize, String), Cell>,
+    /// Where a number is low, middle and high.
+    cuts: HashMap<String, (f64, f64)>,
+    log: VecDeque<Label>,
+    labels: u64,
+    /// At how many labels everything is looked at anew.
+    next_look: u64,
+    /// Answers per sort.
+    answers: BTreeMap<String, u32>,
+    /// Predictions about what can be taken back, and per class about what cannot.
+    plain: Record,
+    classes: HashMap<String, Record>,
+    all: Record,
+    correction: Option<Correction>,
+}
+
+impl Ladder {
+    /// One that knows nothing.
+    pub fn new(tuning: Tuning) -> Ladder {
+        Ladder { tuning, fresh: [FRESH.0; TRAITS_MAX], ..Ladder::default() }
+    }
+
+    /// One that learned these, in this order.
+    pub fn of<'a>(tuning: Tuning, labels: impl IntoIterator<Item = &'a Label>) -> Ladder {
+        let mut ladder = Ladder::new(tuning);
+        labels.into_iter().for_each(|label| ladder.learn(label));
+        ladder
+    }
+
+    /// How many labels it learned.
+    pub fn labels(&self) -> u64 {
+        self.labels
+    }
+
+    /// The traits that make its rungs above the sort, as the labels chose them.
+    pub fn traits(&self) -> &[String] {
+        &self.traits
+    }
+
+    /// The newest predictions with what came, the oldest first.
+    pub fn predictions(&self) -> impl Iterator<Item = &Proof> {
+        self.all.iter()
+    }
+
+    /// What the person would say.
+    pub fn estimate(&self, case: &Case) -> Estimate {
+        let (mean, rungs) = self.mean(case);
+        // What was learned from are answers, slips included; what is said is what would be meant.
+        let meant = ((mean - SLIP) / (1.0 - 2.0 * SLIP)).clamp(0.001, 0.999);
+        let yes = meant >= 0.5;
+        let claim = if yes { meant } else { 1.0 - meant };
+        Estimate {
+            yes,
+            confidence: self.correction.as_ref().map_or(claim, |correction| correction.apply(claim)),
+            n: self.answers.get(&case.sort).copied().unwrap_or(0),
+            calibrated: self.labels >= proof::CLEAN_MIN.into(),
+            rungs,
+        }
+    }
+
+    /// Whether a case may go without asking. `number` counts the cases that could (audits included), and `seed` is the
+    /// workspace's: together they say which of them are asked all the same.
+    pub fn judge(&self, case: &Case, seed: u64, number: u64) -> (Estimate, Course) {
+        let estimate = self.estimate(case);
+        let course = self.course(case, &estimate, seed, number);
+        (estimate, course)
+    }
+
+    fn course(&self, case: &Case, estimate: &Estimate, seed: u64, number: u64) -> Course {
+        let tuning = &self.tuning;
+        if case.criticality > tuning.critical {
+            return Course::Critical;
+        }
+        let known = self.answers.values().filter(|answers| **answers >= ANSWERS_MIN.1).count();
+        let needed = if known < ANSWERS_MIN.2 { ANSWERS_MIN.0 } else { ANSWERS_MIN.1 };
+        if estimate.n < needed {
+            return Course::Unsure;
+        }
+        let least = match case.needs_proof() {
+            true => match self.classes.get(&case.class()).and_then(Record::certificate) {
+                Some(proven) => proven.max(tuning.threshold),
+                None => return Course::Unproven,
+            },
+            false => self.plain.brake(tuning.threshold),
+        };
+        if estimate.confidence < least {
+            return Course::Unsure;
+        }
+        if audited(seed, number, tuning.audit) { Course::Audit } else { Course::Auto }
+    }
+
+    /// Takes in what a person said. What was believed just before is compared with it first.
+    pub fn learn(&mut self, label: &Label) {
+        // Mistakes that were noticed tell nothing about how many were not: they teach, but prove nothing.
+        if matches!(label.how, How::Asked | How::Audit) {
+            let before = self.estimate(&label.case);
+            let stands_for = match label.how {
+                How::Audit if self.tuning.audit > 0.0 => 1.0 / self.tuning.audit,
+                _ => 1.0,
+            };
+            let proof = Proof { confidence: before.confidence, agreed: before.yes == label.yes, stands_for };
+            self.all.add(proof);
+            match label.case.needs_proof() {
+                true => self.classes.entry(label.case.class()).or_default().add(proof),
+                false => self.plain.add(proof),
+            }
+        }
+        *self.answers.entry(label.case.sort.clone()).or_default() += 1;
+        self.labels += 1;
+        self.absorb(label);
+        if self.log.len() == LOG_MAX {
+            self.log.pop_front();
+        }
+        self.log.push_back(label.clone());
+        if self.labels >= self.next_look {
+            self.look();
+            // Each further look costs what there is to see: spaced so that all of them cost a constant per label.
+            self.next_look = (self.labels + 1).max((self.labels as f64 * 1.1) as u64);
+        }
+    }
+
+    fn mean(&self, case: &Case) -> (f64, Vec<Rung>) {
+        let keys = self.keys(case);
+        let counts: Vec<Counts> = keys
+            .iter()
+            .enumerate()
+            .map(|(depth, key)| {
+                let cell = self.cells.get(&(depth, key.clone()));
+                // Time passes for a habit when something new is learned about it, not while nobody asks.
+                cell.map_or(Counts::default(), |cell| cell.counts)
+            })
+            .collect();
+        let mut belief = self.kinds.prior();
+        for (depth, own) in counts.iter().enumerate() {
+            // What the next rung knows itself counts there, and only there.
+            let finer = counts.get(depth + 1).copied().unwrap_or_default();
+            belief = belief.after(own.without(finer)).0;
+            if depth + 1 < counts.len() {
+                belief = belief.or_fresh(self.fresh[depth], &self.kinds);
+            }
+        }
+        let names = std::iter::once("sort").chain(self.traits.iter().map(String::as_str));
+        let rungs = names.zip(&counts).map(|(name, counts)| Rung {
+            name: name.to_owned(),
+            value: self.value(case, name),
+            yes: counts.yes,
+            n: counts.n,
+        });
+        (belief.mean(), rungs.collect())
+    }
+
+    /// The paths of a case's cells, from the sort upwards.
+    fn keys(&self, case: &Case) -> Vec<String> {
+        let mut key = case.sort.clone();
+        let mut keys = vec![key.clone()];
+        for name in &self.traits {
+            key.push('\u{1f}');
+            key.push_str(&self.value(case, name));
+            keys.push(key.clone());
+        }
+        keys
+    }
+
+    fn value(&self, case: &Case, name: &str) -> String {
+        match name {
+            "sort" => return case.sort.clone(),
+            PRODUCTION => return case.production.to_string(),
+            REVERSIBLE => return case.reversible.to_string(),
+            _ => {}
+        }
+        match case.traits.get(name) {
+            None => "-".to_owned(),
+            Some(Trait::Flag(flag)) => flag.to_string(),
+            Some(Trait::Word(word)) => word.clone(),
+            Some(Trait::Number(number)) => match self.cuts.get(name) {
+                None => "-".to_owned(),
+                Some((low, _)) if number <= low => "low".to_owned(),
+                Some((_, high)) if number <= high => "middle".to_owned(),
+                Some(_) => "high".to_owned(),
+            },
+        }
+    }
+
+    fn absorb(&mut self, label: &Label) {
+        let half_life = self.tuning.half_life_days.max(1e-6);
+        for (depth, key) in self.keys(&label.case).into_iter().enumerate() {
+            let cell = self.cells.entry((depth, key)).or_default();
+            cell.add(label.yes, label.how.weight(), label.case.at_days, half_life);
+        }
+    }
+
+    /// Looks at everything anew: how common each kind of habit is, which traits matter, whether claims hold.
+    fn look(&mut self) {
+        self.estimate_kinds();
+        if self.labels >= CHOOSE_FROM {
+            self.choose();
+        }
+        let proofs: Vec<Proof> = self.all.iter().copied().collect();
+        self.correction = Correction::of(&proofs);
+    }
+
+    fn estimate_kinds(&mut self) {
+        let habits: Vec<Counts> = self.at_depth(0).map(|(_, cell)| cell.counts).collect();
+        self.kinds.learn(&habits);
+        for depth in 1..=self.traits.len() {
+            let (mut fresh, mut all) = (FRESH.0 * FRESH.1, FRESH.1);
+            let before = self.fresh[depth - 1];
+            for (below, rungs) in self.siblings(depth) {
+                for counts in &rungs {
+                    let ratio = self.own_habit(below.without(*counts), *counts).exp() * before;
+                    fresh += ratio / (1.0 - before + ratio);
+                    all += 1.0;
+                }
+            }
+            self.fresh[depth - 1] = fresh / all;
+        }
+    }
+
+    fn at_depth(&self, depth: usize) -> impl Iterator<Item = (&String, &Cell)> {
+        self.cells.range((depth, String::new())..(depth + 1, String::new())).map(|((_, key), cell)| (key, cell))
+    }
+
+    /// The rungs of a depth beside each other, with the counts of the one below them all.
+    fn siblings(&self, depth: usize) -> Vec<(Counts, Vec<Counts>)> {
+        let mut groups: BTreeMap<&str, Vec<Counts>> = BTreeMap::new();
+        for (key, cell) in self.at_depth(depth) {
+            let below = key.rsplit_once('\u{1f}').map_or("", |(below, _)| below);
+            groups.entry(below).or_default().push(cell.counts);
+        }
+        let of = |key: &str| self.cells.get(&(depth - 1, key.to_owned())).map_or(Counts::default(), |cell| cell.counts);
+        groups.into_iter().filter(|(_, rungs)| rungs.len() > 1).map(|(key, rungs)| (of(key), rungs)).collect()
+    }
+
+    /// How much better a habit of its own explains these counts than that of the others, as a logarithm.
+    fn own_habit(&self, others: Counts, own: Counts) -> f64 {
+        let prior = self.kinds.prior();
+        let (as_others, _) = prior.after(others);
+        (prior.after(own).1 - as_others.after(own).1).min(50.0)
+    }
+
+    /// Chooses the traits that make the rungs: those without which the answers would have been foretold clearly worse.
+    fn choose(&mut self) {
+        let mut names: BTreeSet<&str> = [PRODUCTION, REVERSIBLE].into();
+        names.extend(self.log.iter().rev().take(50).flat_map(|label| label.case.traits.keys().map(String::as_str)));
+        let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+        self.cut(&names);
+        let least = GAIN_MIN + (names.len() as f64).ln();
+        let mut traits: Vec<String> = Vec::new();
+        while traits.len() < TRAITS_MAX {
+            let gains = names.iter().filter(|name| !traits.contains(name)).map(|name| (self.gain(&traits, name), name));
+            let best = gains.max_by(|(a, _), (b, _)| a.total_cmp(b));
+            match best {
+                Some((gain, name)) if gain > least => traits.push(name.clone()),
+                _ => break,
+            }
+        }
+        if traits != self.traits {
+            self.traits = traits;
+            self.cells.clear();
+            let log = std::mem::take(&mut self.log);
+            log.iter().for_each(|label| self.absorb(label));
+            self.log = log;
+            self.estimate_kinds();
+        }
+    }
+
+    /// Where numbers are cut: at their thirds.
+    fn cut(&mut self, names: &[String]) {
+        for name in names {
+            let mut numbers: Vec<f64> = self
+                .log
+                .iter()
+                .filter_map(|label| match label.case.traits.get(name)? {
+                    Trait::Number(number) => Some(*number),
+                    Trait::Flag(_) | Trait::Word(_) => None,
+                })
+                .collect();
+            if !numbers.is_empty() && !self.traits.contains(name) {
+                numbers.sort_by(f64::total_cmp);
+                let cuts = (numbers[numbers.len() / 3], numbers[2 * numbers.len() / 3]);
+                self.cuts.insert(name.clone(), cuts);
+            }
+        }
+    }
+
+    /// How much better the answers are explained if each value of a trait may have a habit of its own.
+    fn gain(&self, below: &[String], name: &str) -> f64 {
+        let mut cells: BTreeMap<String, BTreeMap<String, Counts>> = BTreeMap::new();
+        let mut values = BTreeSet::new();
+        for label in &self.log {
+            let mut key = label.case.sort.clone();
+            for name in below {
+                key.push('\u{1f}');
+                key.push_str(&self.value(&label.case, name));
+            }
+            let value = self.value(&label.case, name);
+            values.insert(value.clone());
+            let counts = cells.entry(key).or_default().entry(value).or_default();
+            counts.n += 1.0;
+            counts.yes += f64::from(u8::from(label.yes));
+        }
+        // What has a value of its own nearly each time is a name, and foretells nothing.
+        if values.len() < 2 || values.len() as f64 > 0.3 * self.log.len() as f64 + 2.0 {
+            return 0.0;
+        }
+        let fresh = 1.5 * FRESH.0;
+        let mut gain = 0.0;
+        for rungs in cells.values().filter(|rungs| rungs.len() > 1) {
+            let sum =
+                rungs.values().fold(Counts::default(), |sum, own| Counts { yes: sum.yes + own.yes, n: sum.n + own.n });
+            for own in rungs.values() {
+                gain += (1.0 - fresh + fresh * self.own_habit(sum.without(*own), *own).exp()).ln();
+            }
+        }
+        // Each rung was compared with the others, so each difference was seen from both sides.
+        gain / 2.0
+    }
+}
+
+/// Names of the two fixed properties, as rungs.
+const PRODUCTION: &str = "production";
+const REVERSIBLE: &str = "reversible";
+
+/// Whether the case of this number is an audit: one in each block of 1/rate, at a place that the seed draws. Stratified,
+/// so that the share is kept in every stretch and no audit can be foretold.
+fn audited(seed: u64, number: u64, rate: f64) -> bool {
+    if rate <= 0.0 {
+        return false;
+    }
+    let block = (1.0 / rate).round().max(1.0) as u64;
+    let mut rng = Rng(seed ^ (number / block).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    number % block == rng.below(block)
+}

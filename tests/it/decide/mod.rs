@@ -1,0 +1,6 @@
+//! Decisions: the learner on streams of them, and whole runs that decide.
+
+mod corpora;
+mod measure;
+mod simulated;
+mod streams;
