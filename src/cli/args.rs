@@ -184,7 +184,7 @@ pub enum Verb {
         #[arg(long, value_name = "FILE")]
         plan: Option<PathBuf>,
     },
-    /// Show how a request or an error text would be understood
+    /// Show how a request, a command or an error text would be understood
     #[command(hide = true)]
     Explain {
         /// What to explain
@@ -197,6 +197,20 @@ pub enum Verb {
         /// What to do with them; without it, those that are open
         #[command(subcommand)]
         what: Option<DecisionsWhat>,
+    },
+    /// Ask, list or take back the rules that decide what may run
+    #[command(hide = true)]
+    Policy {
+        /// What to do with them
+        #[command(subcommand)]
+        what: PolicyWhat,
+    },
+    /// Answer a hook of Claude Code (put into its settings)
+    #[command(hide = true)]
+    Hook {
+        /// Which one
+        #[command(subcommand)]
+        what: HookWhat,
     },
     /// Show what is known about the workspace
     #[command(hide = true)]
@@ -347,6 +361,15 @@ pub enum ExplainWhat {
         #[arg(long)]
         jsonl: bool,
     },
+    /// What a shell command would do, and what the gate says to it
+    Command {
+        /// The command, as one would type it into a shell
+        #[arg(required_unless_present = "jsonl", allow_hyphen_values = true, trailing_var_arg = true)]
+        text: Vec<String>,
+        /// JSON lines on standard input and output: {"id","command","cwd"?} in
+        #[arg(long)]
+        jsonl: bool,
+    },
     /// What an error text would be taken for
     Error {
         /// The text
@@ -381,6 +404,40 @@ pub enum DecisionsWhat {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+}
+
+/// What can be done with the rules.
+#[derive(Debug, Subcommand)]
+pub enum PolicyWhat {
+    /// What the gate and the rules say to a command: 0 allow, 1 deny, 3 a person is asked
+    Check {
+        /// As if it ran in a lane
+        #[arg(long)]
+        lane: bool,
+        /// The environment that it is for
+        #[arg(long, value_name = "NAME")]
+        environment: Option<String>,
+        /// The type of the task that it belongs to
+        #[arg(long, value_name = "TYPE")]
+        task: Option<String>,
+        /// The command, as one would type it into a shell
+        #[arg(required = true, allow_hyphen_values = true, trailing_var_arg = true)]
+        command: Vec<String>,
+    },
+    /// Every rule in force, where it stands, and what was left out
+    List,
+    /// Take a rule out of your own policy.toml
+    Forget {
+        /// Its id
+        id: String,
+    },
+}
+
+/// The hooks that are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum HookWhat {
+    /// PreToolUse and PermissionRequest: JSON on standard input; allow, ask or deny on standard output
+    Permission,
 }
 
 /// What can be done with a journal.

@@ -17,8 +17,10 @@ mod explain;
 #[cfg(test)]
 mod fake;
 mod follow;
+mod hook;
 mod inspect;
 mod live;
+mod policy;
 pub mod render;
 mod result;
 mod run;
@@ -35,7 +37,7 @@ use std::{
     process::ExitCode,
 };
 
-use args::{Cli, DaemonWhat, DecisionsWhat, ExplainWhat, Global, Verb};
+use args::{Cli, DaemonWhat, DecisionsWhat, ExplainWhat, Global, HookWhat, PolicyWhat, Verb};
 use clap::Parser;
 use console::Console;
 use exit::{CliError, Exit};
@@ -125,6 +127,18 @@ fn dispatch(cli: Cli, console: &mut Console) -> Result<Exit, CliError> {
         Some(Verb::Decisions { what: Some(DecisionsWhat::Replay { jsonl: _, seed }) }) => {
             decisions::replay(console, seed)
         }
+        Some(Verb::Explain { what: ExplainWhat::Command { text, jsonl } }) => match jsonl {
+            true => explain::commands(console, &workspace),
+            false => explain::command(console, &workspace, &text),
+        },
+        Some(Verb::Policy { what }) => match what {
+            PolicyWhat::Check { lane, environment, task, command } => {
+                policy::check(console, &workspace, &explain::Asked { lane, environment, task }, &command)
+            }
+            PolicyWhat::List => policy::list(console, &workspace),
+            PolicyWhat::Forget { id } => policy::forget(console, &workspace, &id),
+        },
+        Some(Verb::Hook { what: HookWhat::Permission }) => hook::permission(console, &workspace),
         // Without a verb it is a protocol's, unless somebody sits there.
         None if speaks(&cli.speak) || !io::stdin().is_terminal() => {
             speak(&cli.speak, cli.global.workspace.is_some(), workspace, console)
@@ -277,7 +291,9 @@ async fn verbs<C: OrchestratorApiClient + Sync>(
         | Verb::Fix { .. }
         | Verb::Audit { .. }
         | Verb::Decisions { what: Some(DecisionsWhat::Replay { .. }) }
-        | Verb::Explain { what: ExplainWhat::Error { .. } } => {
+        | Verb::Policy { .. }
+        | Verb::Hook { .. }
+        | Verb::Explain { what: ExplainWhat::Error { .. } | ExplainWhat::Command { .. } } => {
             Err(ApiError::new(Code::Internal, "this verb is handled before the daemon is asked", "").into())
         }
     }

@@ -10,6 +10,7 @@
 //! | `effects` | git steps and jobs; `reconcile`: the keeper's words in ours |
 //! | `publish` | the event stream |
 //! | `convert` | between the wire and the core |
+//! | `policy` | the policy files, and where paths really lead |
 //! | `facts`, `lanes`, `agents` | what the repository has; isolated checkouts; processes |
 //!
 //! It ends when it is idle and nothing is unfinished; a newer client asks it to hand over. Killed at any moment it
@@ -24,6 +25,7 @@ pub mod facts;
 pub mod lanes;
 pub mod listen;
 mod main_loop;
+pub mod policy;
 mod publish;
 mod reconcile;
 mod roles;

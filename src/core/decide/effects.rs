@@ -21,6 +21,20 @@ pub enum Touched {
     Privilege,
 }
 
+impl Touched {
+    /// The word on the wire.
+    pub fn word(self) -> &'static str {
+        match self {
+            Touched::Read => "read",
+            Touched::Lane => "lane",
+            Touched::Workspace => "workspace",
+            Touched::External => "external",
+            Touched::Secret => "secret",
+            Touched::Privilege => "privilege",
+        }
+    }
+}
+
 /// Whether it can be taken back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -31,6 +45,17 @@ pub enum Reversible {
     Compensable,
     /// No.
     No,
+}
+
+impl Reversible {
+    /// The word on the wire.
+    pub fn word(self) -> &'static str {
+        match self {
+            Reversible::Yes => "yes",
+            Reversible::Compensable => "compensable",
+            Reversible::No => "no",
+        }
+    }
 }
 
 /// How something is touched.

@@ -33,7 +33,12 @@ impl<'a> Paths<'a> {
             path if path.starts_with('/') => path.to_owned(),
             path => format!("{cwd}/{path}"),
         };
-        normal(&whole)
+        // Behind a link, `..` is the folder above where the link leads.
+        let climbs = whole.split('/').any(|part| part == "..");
+        match climbs.then(|| self.links.real(&whole)).flatten() {
+            Some(real) => real,
+            None => normal(&whole),
+        }
     }
 
     /// Looking at a path.
