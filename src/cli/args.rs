@@ -173,6 +173,12 @@ pub enum Verb {
     },
     /// Check what the orchestrator needs on this machine
     Doctor,
+    /// Put in place what an editor or model host needs to start this program
+    Setup {
+        /// For whom
+        #[command(subcommand)]
+        what: SetupWhat,
+    },
 
     /// Show the plan of a request without starting it, or the plan of a run
     #[command(hide = true)]
@@ -347,6 +353,27 @@ pub enum RememberArg {
     Run,
     /// Like questions from now on.
     Always,
+}
+
+/// What can be set up.
+#[derive(Debug, Subcommand)]
+pub enum SetupWhat {
+    /// Register this program with Claude Code, and allow its harmless tools
+    ClaudeCode(ClaudeCodeArgs),
+}
+
+/// How Claude Code is told.
+#[derive(Debug, Args)]
+pub struct ClaudeCodeArgs {
+    /// For everybody who works in this repository, instead of for you everywhere
+    #[arg(long)]
+    pub project: bool,
+    /// Print what would be written
+    #[arg(long)]
+    pub print: bool,
+    /// Take it out again
+    #[arg(long, conflicts_with = "print")]
+    pub remove: bool,
 }
 
 /// What can be explained.
@@ -534,7 +561,7 @@ mod tests {
                 .map(|verb| verb.get_name().to_owned())
                 .collect()
         };
-        let daily = "run status decide diff apply undo cancel retry log why report doctor";
+        let daily = "run status decide diff apply undo cancel retry log why report doctor setup";
         assert_eq!(visible(Cli::command()).join(" "), daily);
         let all = visible(full_command());
         assert!(all.len() > 20 && all.contains(&"journal".to_owned()), "{all:?}");

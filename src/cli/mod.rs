@@ -7,6 +7,7 @@ mod admin;
 pub mod args;
 mod ask;
 mod bars;
+mod claude_code;
 mod console;
 mod decide;
 mod decisions;
@@ -37,7 +38,7 @@ use std::{
     process::ExitCode,
 };
 
-use args::{Cli, DaemonWhat, DecisionsWhat, ExplainWhat, Global, HookWhat, PolicyWhat, Verb};
+use args::{Cli, DaemonWhat, DecisionsWhat, ExplainWhat, Global, HookWhat, PolicyWhat, SetupWhat, Verb};
 use clap::Parser;
 use console::Console;
 use exit::{CliError, Exit};
@@ -114,6 +115,9 @@ fn dispatch(cli: Cli, console: &mut Console) -> Result<Exit, CliError> {
         Some(Verb::Completions { shell }) => admin::completions(console, shell),
         Some(Verb::Demo) => demo::run(console),
         Some(Verb::Config) => admin::config(console, &workspace),
+        Some(Verb::Setup { what: SetupWhat::ClaudeCode(arguments) }) => {
+            claude_code::run(console, &workspace, &arguments)
+        }
         Some(Verb::Playbooks) => admin::playbooks(console, &workspace),
         Some(Verb::Journal { what }) => admin::journal(console, &workspace, &what),
         Some(Verb::Keeper { dir }) => seams::keeper(&dir),
@@ -287,6 +291,7 @@ async fn verbs<C: OrchestratorApiClient + Sync>(
         | Verb::Config
         | Verb::Demo
         | Verb::Completions { .. }
+        | Verb::Setup { .. }
         | Verb::Keeper { .. }
         | Verb::Fix { .. }
         | Verb::Audit { .. }

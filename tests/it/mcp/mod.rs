@@ -4,4 +4,6 @@ mod bad_input;
 mod client;
 mod decisions;
 mod eras;
+mod model;
+mod real;
 mod rights;
