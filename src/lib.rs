@@ -48,7 +48,7 @@
 //! | TaskDecomposer | [`core::plan`] (playbooks, plan files) and [`core::graph`]. The strategy of a plan is kept and shown; the order comes from dependencies alone. No planner agent yet |
 //! | AgentCoordinator, Agent | [`core::coordinate`], which today only knows that there is no agent: it asks (`no_agent`). No scores, no coordination strategies yet |
 //! | ProgressTracker | [`core::track`]; bars, timeline and graph are drawn in `cli/render` |
-//! | UserInteractionManager | [`core::decide::decision`] and its faces, `cli/ask` and `cli/decide`. Editors and MCP: not yet |
+//! | UserInteractionManager | [`core::decide::decision`] and its faces: `cli/ask` and `cli/decide`, `lsp/follow` (question, lens, diagnostic, code action), `mcp/` (forms and prompts) |
 //! | DecisionEngine, DecisionTree | [`core::decide`]: who is asked what, and what an answer leads to. Policies and learned answers: not yet, so nothing is decided automatically |
 //! | ErrorHandler | [`core::recover`]: `classify`, then `route` |
 //! | RetryStrategy | [`core::recover::backoff`] |
@@ -63,7 +63,7 @@
 //! | OrchestratorAPI | [`api::OrchestratorApiServer`] and [`api::OrchestratorApiClient`], made from one trait |
 //! | ProcessRequest … DecisionResult | [`api`], under the same names |
 //! | PerformanceOptimizer | no object: bounds in [`config`], group commit in `store/local`; a tree that was proven is not proven again |
-//! | OrchestratorIntegration | not yet: LSP and MCP front ends come next |
+//! | OrchestratorIntegration | [`stdio`] tells LSP and MCP apart; [`lsp`] is the face for editors (`editors/` starts it), [`mcp`] the one for model hosts |
 
 // In reading order: the words everybody uses, what is asked, decided, kept and done, and who asks. (No doc comments here:
 // with them, links in the modules' own pages would be looked up from this one.)

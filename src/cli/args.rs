@@ -360,6 +360,18 @@ pub enum RememberArg {
 pub enum SetupWhat {
     /// Register this program with Claude Code, and allow its harmless tools
     ClaudeCode(ClaudeCodeArgs),
+    /// Install the Neovim plugin, which serves every buffer
+    Neovim {
+        /// Print its files instead
+        #[arg(long)]
+        print: bool,
+    },
+    /// Say how the VS Code extension is installed
+    Vscode,
+    /// Print what goes into Helix' languages.toml
+    Helix,
+    /// Print what goes into an Emacs init file, for lsp-mode and eglot
+    Emacs,
 }
 
 /// How Claude Code is told.

@@ -28,6 +28,7 @@ mod run;
 #[cfg(test)]
 pub(crate) mod samples;
 mod seams;
+mod setup;
 #[cfg(test)]
 mod verbs_test;
 
@@ -38,7 +39,7 @@ use std::{
     process::ExitCode,
 };
 
-use args::{Cli, DaemonWhat, DecisionsWhat, ExplainWhat, Global, HookWhat, PolicyWhat, SetupWhat, Verb};
+use args::{Cli, DaemonWhat, DecisionsWhat, ExplainWhat, Global, HookWhat, PolicyWhat, Verb};
 use clap::Parser;
 use console::Console;
 use exit::{CliError, Exit};
@@ -114,10 +115,8 @@ fn dispatch(cli: Cli, console: &mut Console) -> Result<Exit, CliError> {
         // What needs no daemon, or is one, runs before any runtime exists.
         Some(Verb::Completions { shell }) => admin::completions(console, shell),
         Some(Verb::Demo) => demo::run(console),
+        Some(Verb::Setup { what }) => setup::run(console, &workspace, &what),
         Some(Verb::Config) => admin::config(console, &workspace),
-        Some(Verb::Setup { what: SetupWhat::ClaudeCode(arguments) }) => {
-            claude_code::run(console, &workspace, &arguments)
-        }
         Some(Verb::Playbooks) => admin::playbooks(console, &workspace),
         Some(Verb::Journal { what }) => admin::journal(console, &workspace, &what),
         Some(Verb::Keeper { dir }) => seams::keeper(&dir),

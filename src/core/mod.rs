@@ -119,7 +119,7 @@ pub enum Rejection {
         /// The option that was chosen.
         choice: String,
         /// By whom.
-        by: String,
+        by: Box<decide::decision::By>,
         /// When.
         at: Timestamp,
     },

@@ -161,7 +161,7 @@ fn answer(
         if answer.choice == choice {
             return Ok((Vec::new(), Reply::Decided { decision: id, again: true }));
         }
-        let by = format!("{} ({})", answer.by.kind, answer.by.surface);
+        let by = Box::new(answer.by.clone());
         return Err(Rejection::AlreadyDecided { choice: answer.choice.clone(), by, at: answer.at });
     }
     if !decision.open() {

@@ -1,8 +1,35 @@
 //! LSP on standard input and output: the face for editors.
+//!
+//! `pump` carries the messages, `server` answers them, `follow` shows what happens in the daemon, over the way that
+//! `link` keeps up. What an action, a progress, an edit or a page looks like is decided by plain functions beside them.
+//! Nothing here decides anything about a run.
 
-use std::io;
+pub mod actions;
+mod bring;
+pub mod can;
+mod commands;
+mod convert;
+pub mod documents;
+pub mod edits;
+mod follow;
+mod frame;
+mod link;
+mod marks;
+pub mod outbox;
+mod pages;
+mod parent;
+mod progress;
+pub mod pump;
+mod server;
+mod shared;
+pub mod types;
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use std::{io, sync::Arc};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::mpsc,
+};
 
 use crate::client::ConnectOptions;
 
@@ -12,6 +39,19 @@ where
     R: AsyncRead + Unpin + 'static,
     W: AsyncWrite + Unpin + 'static,
 {
-    drop((input, output, options));
-    Err(io::Error::new(io::ErrorKind::Unsupported, "LSP is not served yet"))
+    let outbox = outbox::Outbox::default();
+    // Unbounded: what wakes the loop is what one user does, and answers to what the loop itself asked.
+    let (wakes, woken) = mpsc::unbounded_channel();
+    let shared = Arc::new(shared::Shared::new(outbox.clone(), wakes, options));
+    let service = server::service(shared.clone());
+    let greeted = shared.clone();
+    let pumped = pump::pump(service, outbox, input, output, move |initialize| {
+        greeted.greet(initialize);
+        // All that is used is read above. The types would refuse an editor for a capability that is newer than they.
+        serde_json::json!({"capabilities": {}})
+    });
+    tokio::select! {
+        ended = pumped => Ok(ended.status()),
+        () = follow::follow(shared, woken) => Err(io::Error::other("the loop that follows the daemon ended")),
+    }
 }

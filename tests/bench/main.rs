@@ -7,6 +7,7 @@
 //! shows that everything still runs.
 
 mod engine;
+mod lsp;
 mod measure;
 mod plan;
 mod random;
@@ -38,6 +39,9 @@ const GROUPS: &[Group] = &[
     ("kill-everything", engine::kill_everything),
     ("kill-daemon", engine::kill_daemon),
     ("history", engine::history),
+    ("lsp-read", lsp::read),
+    ("lsp-start", lsp::start),
+    ("lsp-action", lsp::action),
 ];
 
 fn main() -> ExitCode {

@@ -7,11 +7,15 @@
 mod daemon;
 mod decide;
 mod demo;
+#[cfg(target_os = "linux")]
+mod everywhere;
 mod gate;
 mod gc;
 #[cfg(target_os = "linux")]
 mod keeper;
 mod listen;
+#[cfg(target_os = "linux")]
+mod lsp;
 #[cfg(target_os = "linux")]
 mod mcp;
 mod own;

@@ -167,6 +167,8 @@ const KEPT: &[Kept] = &[
             // How long a reader of a log waits for more.
             "daemon/server.rs",
             "daemon/server/",
+            // How often an editor is told of progress.
+            "lsp/follow.rs",
             // Time limits of children, which must hold while no daemon runs.
             "daemon/agents/keeper/",
             // Time limits of git, and the age of files left behind.

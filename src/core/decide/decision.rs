@@ -71,7 +71,7 @@ pub struct Choice {
 }
 
 /// Who answered.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct By {
     /// `person` or `session`.
     pub kind: String,
@@ -80,6 +80,15 @@ pub struct By {
     /// The client's name for itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+}
+
+impl std::fmt::Display for By {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.name {
+            Some(name) => f.write_str(name),
+            None => write!(f, "{} ({})", self.kind, self.surface),
+        }
+    }
 }
 
 /// An answer, as it was given.

@@ -26,7 +26,7 @@ use crate::{
     api::{ApiError, Code, wire::Time},
     core::{
         Rejection, Settings, State,
-        decide::decision::{By, Decision},
+        decide::decision::Decision,
         run::{Outcome, Run},
         task::{Settled, Task, TaskState},
     },
@@ -155,9 +155,7 @@ pub fn rejection(rejection: Rejection) -> ApiError {
         Rejection::Invalid(what, hint) => ApiError::new(Code::Invalid, what, hint),
         Rejection::Cycle(path) => ApiError::new(Code::Cycle, path, "take one of these dependencies away"),
         Rejection::AlreadyDecided { choice, by, at } => {
-            // The core says it as `person (cli)`; `already_decided` knows the name as well.
-            let (kind, surface) = by.trim_end_matches(')').split_once(" (").unwrap_or((by.as_str(), "cli"));
-            let by = words::answerer(&By { kind: kind.to_owned(), surface: surface.to_owned(), name: None });
+            let by = words::answerer(&by);
             ApiError::already_decided(crate::api::error::Decided { choice, by, at: Time(at) })
         }
         Rejection::Stale(what) => {

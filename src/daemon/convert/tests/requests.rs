@@ -253,7 +253,8 @@ fn an_answer_says_who_gave_it() {
 
 #[test]
 fn refusals_of_the_core_keep_their_words() {
-    let decided = Rejection::AlreadyDecided { choice: "a".into(), by: "person (lsp)".into(), at: Timestamp(0) };
+    let by = crate::core::decide::decision::By { kind: "person".into(), surface: "lsp".into(), name: None };
+    let decided = Rejection::AlreadyDecided { choice: "a".into(), by: Box::new(by), at: Timestamp(0) };
     let error = rejection(decided);
     assert_eq!(error.code, Code::AlreadyDecided);
     let by = &error.decided.as_ref().unwrap().by;

@@ -1,0 +1,149 @@
+//! A run's result comes home through the editor: as edits of its buffers where it can take them, so that what is
+//! unsaved there stays; through the daemon where it cannot and nothing unsaved is in the way. All of it or nothing.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    documents::uri_of,
+    edits::{self, Change, FilePatch, Ready},
+    shared::{Level, Shared},
+};
+use crate::{
+    api::{ApiError, ApplyReply, DiffReply},
+    ids::{RunId, TaskId},
+};
+
+/// Brings it in and says what came of it. It may wait for the user, so nobody waits for it.
+pub async fn bring(shared: &Arc<Shared>, run: RunId, tasks: Option<Vec<TaskId>>) {
+    match brought(shared, run, tasks).await {
+        Ok((level, message)) => shared.tell(level, &message),
+        Err(error) => shared.tell_refusal(&error),
+    }
+}
+
+async fn brought(shared: &Arc<Shared>, run: RunId, tasks: Option<Vec<TaskId>>) -> Result<(Level, String), ApiError> {
+    let (daemon, checkout) = shared.daemon_and_checkout().await?;
+    let diff: DiffReply = daemon.call("diff", json!({"run": run})).await?;
+    let touched: Vec<PathBuf> = diff.files.iter().map(|file| checkout.join(&file.path)).collect();
+    if touched.is_empty() {
+        return Ok((Level::Info, diff.summary));
+    }
+    let of_part = tasks.as_ref().is_some_and(|tasks| !tasks.is_empty());
+    let made = match of_part {
+        // The patch is of the whole result; a part of it is made by the daemon alone.
+        true => Err("a part of a result is brought in on disk".to_owned()),
+        false => edit(shared, run, &checkout, diff.patch.as_deref().unwrap_or_default()).await,
+    };
+    let why = match made {
+        Ok((edit, files)) => return Ok(send(shared, run, edit, files).await),
+        Err(why) => why,
+    };
+    let unsaved = unsaved(shared, touched).await;
+    if !unsaved.is_empty() {
+        let message = format!(
+            "{run} was not brought in, nothing is changed: {} has unsaved changes, and {why}; save it and try again",
+            unsaved.join(", ")
+        );
+        return Ok((Level::Warning, message));
+    }
+    let reply: ApplyReply = daemon.call("apply", json!({"run": run, "tasks": tasks})).await?;
+    let level = if reply.applied { Level::Info } else { Level::Warning };
+    Ok((level, reply.summary))
+}
+
+/// The edit that brings a patch into what the editor has now, or why there is none.
+async fn edit(shared: &Arc<Shared>, run: RunId, checkout: &Path, patch: &str) -> Result<(Value, usize), String> {
+    let patches = edits::parse(patch)?;
+    let mut ready = Vec::new();
+    for patch in &patches {
+        let file = now(shared, checkout.join(&patch.path)).await.map_err(|why| format!("{}: {why}", patch.path))?;
+        ready.push(fitted(patch, file).map_err(|why| format!("{}: {why}", patch.path))?);
+    }
+    let label = format!("Orchestrator: {run}");
+    let edit = edits::workspace_edit(&ready, &shared.can(), &label).map_err(str::to_owned)?;
+    Ok((edit, ready.len()))
+}
+
+/// A file as the editor has it, or else the disk.
+struct Now {
+    uri: String,
+    version: Option<i32>,
+    text: Option<String>,
+}
+
+async fn now(shared: &Arc<Shared>, path: PathBuf) -> Result<Now, String> {
+    if let Some(document) = shared.documents().of_path(&path) {
+        let (uri, version) = (document.uri.clone(), Some(document.version));
+        return Ok(Now { uri, version, text: Some(document.text().to_owned()) });
+    }
+    let uri = uri_of(&path).ok_or("its name is no address")?;
+    let read = tokio::task::spawn_blocking(move || std::fs::read(&path)).await.map_err(|error| error.to_string())?;
+    let text = match read {
+        Ok(bytes) => Some(String::from_utf8(bytes).map_err(|_| "it is not text")?),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error.to_string()),
+    };
+    Ok(Now { uri, version: None, text })
+}
+
+fn fitted(patch: &FilePatch, now: Now) -> Result<Ready, String> {
+    let edits = edits::edits(now.text.as_deref(), patch)?;
+    // A new file has no version; a buffer of that name would have refused above.
+    let version = now.version.filter(|_| patch.change != Change::Added);
+    Ok(Ready { uri: now.uri, version, text: now.text.unwrap_or_default(), change: patch.change, edits })
+}
+
+/// Gives the edit to the editor. It may show it to the user first, so its answer takes what it takes.
+async fn send(shared: &Arc<Shared>, run: RunId, edit: Value, files: usize) -> (Level, String) {
+    let label = format!("Orchestrator: bring in {run}");
+    let (_, answer) = shared.outbox.request("workspace/applyEdit", json!({"label": label, "edit": edit}));
+    let files = if files == 1 { "1 file".to_owned() } else { format!("{files} files") };
+    let answer = match answer.await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => error,
+        Err(_) => Value::Null,
+    };
+    match answer.get("applied").and_then(Value::as_bool) {
+        Some(true) => (
+            Level::Info,
+            format!(
+                "{run} is in the editor: {files} changed, not saved yet; undo takes it back as long as you do not save"
+            ),
+        ),
+        _ => {
+            let why = ["failureReason", "message"].iter().find_map(|name| answer.get(name)?.as_str());
+            let why = why.unwrap_or("it gave no reason");
+            (Level::Warning, format!("{run} was not brought in; the editor refused: {why}"))
+        }
+    }
+}
+
+/// Those of these files that the editor has changes of which the disk does not, by name. Empty paths = of all files.
+pub async fn unsaved(shared: &Arc<Shared>, paths: Vec<PathBuf>) -> Vec<String> {
+    let open: Vec<(PathBuf, String)> = {
+        let documents = shared.documents();
+        let wanted = |path: &PathBuf| paths.is_empty() || paths.contains(path);
+        let files = documents.iter().filter_map(|document| Some((document.path()?, document.text())));
+        files.filter(|(path, _)| wanted(path)).map(|(path, text)| (path, text.to_owned())).collect()
+    };
+    let root = shared.root().to_owned();
+    let differ = move || {
+        let differs = |(path, text): &(PathBuf, String)| match std::fs::read(path) {
+            Ok(bytes) => {
+                let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+                bytes != text.strip_prefix('\u{feff}').unwrap_or(text).as_bytes()
+            }
+            Err(_) => true,
+        };
+        let name = |path: &Path| path.strip_prefix(&root).unwrap_or(path).display().to_string();
+        let mut names: Vec<String> = open.iter().filter(|file| differs(file)).map(|(path, _)| name(path)).collect();
+        names.sort();
+        names
+    };
+    tokio::task::spawn_blocking(differ).await.unwrap_or_default()
+}

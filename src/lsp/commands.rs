@@ -1,0 +1,167 @@
+//! What the editor can have done: a command for every call of the daemon, and those that show something.
+//!
+//! All come back at once. What takes longer is followed through progress, questions and documents.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{
+    bring, convert,
+    follow::Wake,
+    pages::{self, Page},
+    shared::{Level, Shared},
+};
+use crate::{
+    api::{ApiError, Code, request::nearest},
+    ids::{DecisionId, RunId, TaskId},
+};
+
+/// Calls of the daemon that are commands under their own names. Not among them: the greeting, which the front end says,
+/// the subscription, which it follows, and what only agents say.
+pub const CALLS: &[&str] = &[
+    "process_request",
+    "submit_task",
+    "get_task_status",
+    "cancel_task",
+    "get_state",
+    "save_checkpoint",
+    "get_pending_decisions",
+    "submit_decision",
+    "wait_for_change",
+    "restore_checkpoint",
+    "diff",
+    "apply",
+    "undo",
+    "retry",
+    "get_plan",
+    "get_report",
+    "get_log",
+    "why",
+    "trust",
+    "get_facts",
+    "explain_request",
+    "list_runs",
+    "collect_garbage",
+    "daemon_status",
+    "stop_daemon",
+];
+
+/// Commands that are no calls: a request with a place in a file, the next question, and documents.
+const OWN: &[&str] = &["run", "decide", "show_plan", "show_report", "show_diff", "show_log"];
+
+/// Every command, as the editor hears of it.
+pub fn names() -> Vec<String> {
+    OWN.iter().chain(CALLS).map(|name| format!("orchestrator.{name}")).collect()
+}
+
+/// Carries a command out.
+pub async fn execute(shared: &Arc<Shared>, command: &str, arguments: &[Value]) -> Result<Value, ApiError> {
+    let name = command.strip_prefix("orchestrator.").unwrap_or(command);
+    match name {
+        "run" => {
+            let request = convert::request(shared, arguments)?;
+            start(shared, json!(request)).await
+        }
+        // What a caller gives is a whole request already, as on the socket.
+        "process_request" => {
+            let parameters = convert::parameters(command, arguments)?;
+            let request = parameters.get("request").cloned().unwrap_or_else(|| json!(parameters));
+            start(shared, request).await
+        }
+        "decide" => {
+            let parameters = convert::parameters(command, arguments)?;
+            let wanted: Option<DecisionId> = convert::parameter(command, &parameters, "decision_id")?;
+            let open = shared.decisions().len();
+            let _ = shared.wakes.send(Wake::Ask(wanted));
+            Ok(json!({"summary": match open {
+                0 => "nothing waits for you".to_owned(),
+                1 => "1 decision waits for you".to_owned(),
+                count => format!("{count} decisions wait for you"),
+            }}))
+        }
+        "show_plan" => page(shared, command, arguments, "run", Page::Plan).await,
+        "show_report" => page(shared, command, arguments, "run", Page::Report).await,
+        "show_diff" => page(shared, command, arguments, "run", Page::Diff).await,
+        "show_log" => page(shared, command, arguments, "id", Page::Log).await,
+        "apply" => {
+            let parameters = convert::parameters(command, arguments)?;
+            let run: RunId = convert::parameter(command, &parameters, "run")?;
+            let tasks: Option<Vec<TaskId>> = convert::parameter(command, &parameters, "tasks")?;
+            // The daemon refuses what is not there now; the rest may wait for the user.
+            let daemon = shared.daemon().await?;
+            let diff = daemon.call::<Value>("diff", json!({"run": run, "patch": false})).await?;
+            let shared = shared.clone();
+            tokio::spawn(async move { bring::bring(&shared, run, tasks).await });
+            Ok(json!({"summary": format!("{run} is being brought in"), "request_id": run, "files": diff["files"]}))
+        }
+        call if CALLS.contains(&call) => {
+            let parameters = convert::parameters(command, arguments)?;
+            let daemon = shared.daemon().await?;
+            daemon.call(call, parameters).await
+        }
+        other => {
+            let known: Vec<&str> = OWN.iter().chain(CALLS).copied().collect();
+            let hint = nearest(other, &known).map(|near| format!("did you mean orchestrator.{near}?"));
+            Err(ApiError::new(Code::NotFound, format!("there is no command {command}"), hint.unwrap_or_default()))
+        }
+    }
+}
+
+/// Hands a request in. What is unsaved in the editor is not part of it, and that is said.
+async fn start(shared: &Arc<Shared>, mut request: Value) -> Result<Value, ApiError> {
+    let unsaved = bring::unsaved(shared, Vec::new()).await;
+    if let (Some(Value::Object(context)), false) = (request.get_mut("context"), unsaved.is_empty()) {
+        context.insert("unsaved".to_owned(), json!(unsaved));
+    }
+    let daemon = shared.daemon().await?;
+    let response: Value = daemon.call("process_request", json!({"request": request})).await?;
+    if let Some(run) = response["request_id"].as_str().and_then(|run| run.parse::<RunId>().ok()) {
+        let _ = shared.wakes.send(Wake::Own(run));
+        if !unsaved.is_empty() {
+            let files = unsaved.join(", ");
+            let message = format!("{run} works on what is saved: not included are unsaved changes of {files}");
+            shared.tell(Level::Warning, &message);
+        }
+    }
+    Ok(response)
+}
+
+async fn page<T: serde::de::DeserializeOwned>(
+    shared: &Arc<Shared>,
+    command: &str,
+    arguments: &[Value],
+    name: &str,
+    of: impl Fn(T) -> Page,
+) -> Result<Value, ApiError> {
+    let parameters = convert::parameters(command, arguments)?;
+    let page = of(convert::parameter(command, &parameters, name)?);
+    let uri = pages::show(shared, page).await?;
+    Ok(json!({"summary": format!("{} is shown", page.uri()), "uri": uri}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Read from the source of the contract, so that a new call cannot be forgotten here.
+    #[test]
+    fn every_call_is_a_command_or_left_out_on_purpose() {
+        let not_ours = ["hello"];
+        let contract = include_str!("../api/mod.rs");
+        let calls: Vec<&str> =
+            contract.split("#[method(name = \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert!(calls.len() > 20, "{calls:?}");
+        for call in calls {
+            assert!(
+                CALLS.contains(&call) || not_ours.contains(&call) || for_agents(call),
+                "{call} is a call without a command"
+            );
+        }
+    }
+
+    /// What an agent or a session that takes tasks says, never an editor.
+    fn for_agents(call: &str) -> bool {
+        call == "claim_task" || call.starts_with("agent_")
+    }
+}

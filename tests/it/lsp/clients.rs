@@ -1,0 +1,90 @@
+//! Real clients: Neovim without a screen, and pytest-lsp with what named editors declare. `.ci/clients` puts them in
+//! place; where one is absent the test says so.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::daemon::sandbox::{PATH, Sandbox};
+
+/// The program that a variable names, or a sentence that it is not there.
+fn client(variable: &str, what: &str) -> Option<PathBuf> {
+    match std::env::var_os(variable) {
+        Some(program) => Some(program.into()),
+        None if std::env::var_os("ORCHESTRATOR_CI").is_some() => panic!("{what} is missing: {variable} is not set"),
+        None => {
+            println!("skipped: {what} is not there ({variable} names it; .ci/clients installs it)");
+            None
+        }
+    }
+}
+
+fn here(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// A command with our program first on its PATH.
+fn with_us(sandbox: &Sandbox, mut command: Command) -> Command {
+    let own = Path::new(env!("CARGO_BIN_EXE_orchestrator")).parent().unwrap();
+    command.env("PATH", format!("{}:{PATH}", own.display())).env("XDG_DATA_HOME", sandbox.root.join("data"));
+    command
+}
+
+#[test]
+fn neovim_with_nothing_but_enable() {
+    let Some(nvim) = client("ORCHESTRATOR_NVIM", "Neovim 0.11 or later") else { return };
+    let sandbox = Sandbox::new();
+    sandbox.write("notes.txt", "one\n\n# TODO: say it louder\n");
+    sandbox.git(&["add", "-A"]);
+    sandbox.git(&["commit", "-q", "-m", "notes"]);
+    let script = here("tests/it/lsp/nvim_check.lua");
+    let arguments = ["--headless", "-u", "NONE", "-l", script.to_str().unwrap(), "notes.txt"];
+    let mut command = with_us(&sandbox, sandbox.command_of(&nvim, &arguments));
+    command.env("NVIM_PLUGIN", here("editors/nvim"));
+    let said = sandbox.finish(command).exits(0);
+    for fact in [
+        "attached: orchestrator | utf-16",
+        "offered: Orchestrate: do this TODO\n",
+        "progress: begin | true | end",
+        "-> Bring it in, Show the diff, Show the report",
+        "buffer: two | true",
+        "diagnostic: true | true | D-1 waits for you: Which colour?",
+        "lens: 1 decision waiting: Which colour?",
+        "open after no answer: 1",
+        "D-1: Which colour? -> Red (",
+        "plan: true",
+        "health: true | true",
+        "all is well",
+    ] {
+        assert!(said.all().contains(fact), "{fact:?} is missing:\n{}", said.all());
+    }
+    assert_eq!(sandbox.read("notes.txt").lines().next(), Some("two"), "saved by the user, and by nobody else");
+}
+
+/// What the README promises: `setup neovim` and nothing more.
+#[test]
+fn neovim_after_setup_attaches_by_itself() {
+    let Some(nvim) = client("ORCHESTRATOR_NVIM", "Neovim 0.11 or later") else { return };
+    let sandbox = Sandbox::new();
+    let setup = || sandbox.finish(with_us(&sandbox, sandbox.command(&["setup", "neovim"]))).exits(0);
+    setup().says("is in place: 6 files written");
+    setup().says("was there already");
+    let ask = "lua local ok = vim.wait(20000, function() local c = vim.lsp.get_clients({name = 'orchestrator', bufnr = 0})[1] \
+               return c and c.initialized end, 20); io.stdout:write('attached ' .. tostring(ok) .. ' ' .. vim.fn.exists(':Orchestrator'))";
+    let arguments = ["--headless", "README.md", "-c", ask, "-c", "qa!"];
+    let said = sandbox.finish(with_us(&sandbox, sandbox.command_of(&nvim, &arguments)));
+    assert!(said.all().contains("attached true 2"), "{said:?}");
+}
+
+#[test]
+fn pytest_lsp_as_three_editors() {
+    let Some(python) = client("ORCHESTRATOR_PYTEST_LSP", "pytest-lsp") else { return };
+    let sandbox = Sandbox::new();
+    let script = here("tests/it/lsp/pytest_flow.py");
+    let arguments = ["-m", "pytest", "-q", "-p", "no:cacheprovider", script.to_str().unwrap()];
+    let mut command = sandbox.command_of(&python, &arguments);
+    command.env("ORCHESTRATOR", env!("CARGO_BIN_EXE_orchestrator")).env("WORKSPACE", &sandbox.repo);
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
+    sandbox.finish(command).exits(0).says("6 passed");
+}

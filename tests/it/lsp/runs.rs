@@ -1,0 +1,238 @@
+//! Runs as an editor sees them: progress from begin to end, wherever they were started, and results brought home.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::editor::{Editor, capable};
+use crate::daemon::sandbox::{Sandbox, eventually, kill_9};
+
+/// A plan of one task.
+pub fn plan(command: &str) -> Value {
+    json!({"version": 1, "title": "one", "tasks": [{"id": "a", "title": "The one", "kind": "shell", "run": command}]})
+}
+
+fn held(sandbox: &Sandbox) -> (String, std::path::PathBuf) {
+    let gate = sandbox.root.join("gate");
+    (format!("while [ ! -e {} ]; do sleep 0.01; done; echo done", gate.display()), gate)
+}
+
+fn never_backwards(seen: &[(String, Option<u64>, String)]) {
+    assert_eq!(seen[0].0, "begin", "{seen:?}");
+    let percents: Vec<u64> = seen[..seen.len() - 1].iter().map(|(_, percent, _)| percent.unwrap()).collect();
+    assert!(percents.is_sorted() && percents.iter().all(|percent| *percent < 100), "{seen:?}");
+    assert!(seen[1..seen.len() - 1].iter().all(|(kind, ..)| kind == "report"), "{seen:?}");
+}
+
+#[test]
+fn a_run_has_one_progress_from_begin_to_end() {
+    let sandbox = Sandbox::new();
+    let mut editor = Editor::greeted(&sandbox, capable());
+    let tasks: Vec<Value> = (0..4)
+        .map(|number| {
+            let needs: Vec<String> = (number > 0).then(|| format!("t{}", number - 1)).into_iter().collect();
+            json!({"id": format!("t{number}"), "title": format!("Step {number}"), "kind": "shell", "needs": needs,
+                "run": format!("sleep 0.3; echo {number} > {number}.txt")})
+        })
+        .collect();
+    let reply =
+        editor.command("run", json!({"description": "four", "plan": {"version": 1, "title": "four", "tasks": tasks}}));
+    let run = reply["request_id"].as_str().unwrap().to_owned();
+    let seen = editor.progress_to_end(&run);
+    never_backwards(&seen);
+    assert!(seen.len() >= 4, "{seen:?}");
+    assert!(seen.iter().any(|(_, _, message)| message.contains("/4: Step ")), "{seen:?}");
+    assert!(seen.last().unwrap().2.starts_with(&format!("{run} completed")), "{seen:?}");
+    let over = editor.next("window/showMessageRequest");
+    let titles: Vec<&Value> = over["params"]["actions"].as_array().unwrap().iter().map(|item| &item["title"]).collect();
+    assert_eq!(titles, ["Bring it in", "Show the diff", "Show the report"]);
+    assert_eq!(editor.leave(), 0);
+}
+
+#[test]
+fn a_run_from_elsewhere_is_seen_within_a_second() {
+    let sandbox = Sandbox::new();
+    let mut editor = Editor::greeted(&sandbox, capable());
+    editor.command("list_runs", json!({}));
+    let (command, gate) = held(&sandbox);
+    let before = Instant::now();
+    let started = sandbox.run(&["run", "--do", &command, "--verify", "true", "--detach", "--json"]).exits(0).json();
+    let run = started["request_id"].as_str().unwrap().to_owned();
+    let create = editor.next("window/workDoneProgress/create");
+    editor.reply(&create, Value::Null);
+    let begin = editor.next("$/progress");
+    assert!(before.elapsed() < Duration::from_secs(20), "{:?}", before.elapsed());
+    assert_eq!(begin["params"]["value"]["kind"], "begin");
+    assert!(begin["params"]["value"]["title"].as_str().unwrap().starts_with(&run), "{begin}");
+    std::fs::write(&gate, "").unwrap();
+    let end = editor.find("the end", |message| message["params"]["value"]["kind"] == "end");
+    assert!(end["params"]["value"]["message"].as_str().unwrap().contains("completed"), "{end}");
+    let seen = editor.settled();
+    assert!(
+        seen.iter().all(|message| message["method"] != "window/showMessageRequest"),
+        "what others started is theirs to bring in: {seen:#?}"
+    );
+
+    // An editor that comes while a run is under way sees it, too.
+    std::fs::remove_file(&gate).unwrap();
+    sandbox.run(&["run", "--do", &command, "--verify", "true", "--detach"]).exits(0);
+    let mut late = Editor::greeted(&sandbox, capable());
+    let begin = late.find("a begin", |message| message["params"]["value"]["kind"] == "begin");
+    assert!(begin["params"]["value"]["percentage"].is_u64(), "{begin}");
+    std::fs::write(&gate, "").unwrap();
+    late.find("the end", |message| message["params"]["value"]["kind"] == "end");
+    assert_eq!((late.leave(), editor.leave()), (0, 0));
+}
+
+#[test]
+fn a_progress_is_cancelled_from_the_editor() {
+    let sandbox = Sandbox::new();
+    let mut editor = Editor::greeted(&sandbox, capable());
+    let (command, _) = held(&sandbox);
+    let reply = editor.command("run", json!({"description": "hold", "plan": plan(&command)}));
+    let run = reply["request_id"].as_str().unwrap().to_owned();
+    let begin = editor.find("a begin", |message| message["params"]["value"]["kind"] == "begin");
+    assert_eq!(begin["params"]["value"]["cancellable"], true);
+    for token in [json!("of nobody"), json!(7), begin["params"]["token"].clone()] {
+        editor.notify("window/workDoneProgress/cancel", json!({"token": token}));
+    }
+    let end = editor.find("the end", |message| message["params"]["value"]["kind"] == "end");
+    assert!(end["params"]["value"]["message"].as_str().unwrap().starts_with(&format!("{run} cancelled")), "{end}");
+    assert_eq!(editor.leave(), 0);
+}
+
+#[test]
+fn a_daemon_that_is_killed_ends_the_progress_and_a_new_one_begins_it_again() {
+    let sandbox = Sandbox::new();
+    let mut editor = Editor::greeted(&sandbox, capable());
+    let (command, gate) = held(&sandbox);
+    let reply = editor.command("run", json!({"description": "hold", "plan": plan(&command)}));
+    let run = reply["request_id"].as_str().unwrap().to_owned();
+    let begin = editor.find("a begin", |message| message["params"]["value"]["kind"] == "begin");
+    eventually("the job", || (!sandbox.jobs().is_empty()).then_some(()));
+    for daemon in sandbox.daemons() {
+        kill_9(daemon);
+    }
+    let end = editor.find("the end", |message| message["params"]["value"]["kind"] == "end");
+    assert_eq!(end["params"]["token"], begin["params"]["token"]);
+    assert!(end["params"]["value"]["message"].as_str().unwrap().contains("the daemon is gone"), "{end}");
+    let again = editor.find("a begin", |message| message["params"]["value"]["kind"] == "begin");
+    assert_ne!(again["params"]["token"], begin["params"]["token"], "a token is used once");
+    std::fs::write(&gate, "").unwrap();
+    let end = editor.find("the end", |message| message["params"]["value"]["kind"] == "end");
+    assert!(end["params"]["value"]["message"].as_str().unwrap().starts_with(&format!("{run} completed")), "{end}");
+    assert_eq!(editor.leave(), 0);
+}
+
+#[test]
+fn a_client_that_never_accepts_a_token_still_gets_the_progress_and_one_that_refuses_gets_none() {
+    let sandbox = Sandbox::new();
+    let mut silent = Editor::greeted(&sandbox, capable());
+    silent.answers = false;
+    let mut refusing = Editor::greeted(&sandbox, capable());
+    refusing.answers = false;
+    refusing.command("list_runs", json!({}));
+    let reply = silent.command("run", json!({"description": "x", "plan": plan("sleep 0.8")}));
+    let run = reply["request_id"].as_str().unwrap().to_owned();
+    let create = refusing.next("window/workDoneProgress/create");
+    let refusal = json!({"jsonrpc": "2.0", "id": create["id"], "error": {"code": -32601, "message": "no"}});
+    refusing.bytes(&super::editor::frame(&refusal));
+    never_backwards(&silent.progress_to_end(&run));
+    refusing.find("a status without runs", |message| {
+        message["method"] == "orchestrator/status" && message["params"]["runs"] == json!([])
+    });
+    let seen = refusing.settled();
+    assert!(seen.iter().all(|message| message["method"] != "$/progress"), "{seen:#?}");
+    assert_eq!((silent.leave(), refusing.leave()), (0, 0));
+}
+
+/// Answers the offer at the end of a run.
+fn bring_in(editor: &mut Editor) {
+    let over = editor.next("window/showMessageRequest");
+    editor.reply(&over, json!({"title": "Bring it in"}));
+}
+
+#[test]
+fn a_result_comes_home_as_an_edit_and_what_is_unsaved_stays() {
+    let sandbox = Sandbox::new();
+    let mut editor = Editor::greeted(&sandbox, capable());
+    let uri = editor.open(&sandbox, "README.md", Some("one\ntwo\nthree\nunsaved"));
+    let command = "sed -i s/one/ONE/ README.md; mkdir new; printf 'fresh\\n' > new/f.txt; git rm -q src/lib.txt";
+    editor.command("run", json!({"description": "x", "plan": plan(command)}));
+    let warned = editor.next("window/showMessage");
+    let warning = warned["params"]["message"].as_str().unwrap();
+    assert!(warning.contains("not included are unsaved changes of README.md"), "{warning}");
+    bring_in(&mut editor);
+    let apply = editor.next("workspace/applyEdit");
+    let changes = apply["params"]["edit"]["documentChanges"].as_array().unwrap();
+    let edited = changes.iter().find(|change| change["textDocument"]["uri"] == uri).unwrap();
+    assert_eq!(edited["textDocument"]["version"], 1, "bound to what it was made for");
+    assert_eq!(
+        edited["edits"],
+        json!([{"newText": "ONE\n", "range":
+        {"start": {"line": 0, "character": 0}, "end": {"line": 1, "character": 0}}}])
+    );
+    let kinds: Vec<&str> = changes.iter().filter_map(|change| change["kind"].as_str()).collect();
+    assert_eq!(kinds, ["create", "delete"], "{changes:#?}");
+    editor.reply(&apply, json!({"applied": true}));
+    let said = editor.next("window/showMessage");
+    assert!(said["params"]["message"].as_str().unwrap().contains("3 files changed, not saved yet"), "{said}");
+    assert_eq!(sandbox.read("README.md"), "one\ntwo\nthree\n", "the disk is the editor's to write");
+    assert_eq!(editor.leave(), 0);
+}
+
+#[test]
+fn an_editor_that_refuses_an_edit_or_cannot_take_it_loses_nothing() {
+    let sandbox = Sandbox::new();
+    let mut editor = Editor::greeted(&sandbox, capable());
+    let command = "sed -i s/one/ONE/ README.md; chmod +x src/lib.txt";
+    let reply = editor.command("run", json!({"description": "x", "plan": plan(command)}));
+    let run = reply["request_id"].as_str().unwrap().to_owned();
+    let uri = editor.open(&sandbox, "README.md", Some("one\ntwo\nunsaved\n"));
+    // A mode cannot be said in an edit, and the buffer is in the way of the disk.
+    bring_in(&mut editor);
+    let said = editor.next("window/showMessage");
+    let message = said["params"]["message"].as_str().unwrap();
+    assert!(message.contains("README.md has unsaved changes, and src/lib.txt: its mode changes; save it"), "{message}");
+    assert_eq!(sandbox.read("README.md"), "one\ntwo\nthree\n", "nothing is changed");
+    // Without the buffer it goes over the disk.
+    editor.notify("textDocument/didClose", json!({"textDocument": {"uri": uri}}));
+    editor.command("apply", json!({"run": run}));
+    let said = editor.next("window/showMessage");
+    assert!(said["params"]["message"].as_str().unwrap().contains(&run), "{said}");
+    assert_eq!(sandbox.read("README.md"), "ONE\ntwo\nthree\n");
+    let undone = editor.command("undo", json!({"run": run}));
+    assert_eq!((undone["undone"].clone(), sandbox.read("README.md")), (json!(true), "one\ntwo\nthree\n".to_owned()));
+
+    // A refused edit is said with the editor's own reason.
+    editor.command("run", json!({"description": "x", "plan": plan("sed -i s/two/TWO/ README.md")}));
+    bring_in(&mut editor);
+    let apply = editor.next("workspace/applyEdit");
+    editor.reply(&apply, json!({"applied": false, "failureReason": "the buffer is locked"}));
+    let said = editor.next("window/showMessage");
+    assert!(said["params"]["message"].as_str().unwrap().contains("the editor refused: the buffer is locked"), "{said}");
+    assert_eq!(editor.leave(), 0);
+}
+
+#[test]
+fn the_place_of_a_request_goes_with_it() {
+    let sandbox = Sandbox::new();
+    let mut editor = Editor::greeted(&sandbox, capable());
+    let uri = editor.open(&sandbox, "src/lib.txt", None);
+    let range = json!({"start": {"line": 1, "character": 0}, "end": {"line": 2, "character": 1}});
+    let question =
+        json!({"version": 1, "tasks": [{"id": "q", "kind": "decision", "question": "Which?", "options": ["A", "B"]}]});
+    editor.command(
+        "run",
+        json!({"description": "here", "uri": uri, "range": range, "plan": question,
+        "diagnostic": {"message": "odd"}}),
+    );
+    let shown = editor.find("a diagnostic", |message| {
+        message["method"] == "textDocument/publishDiagnostics" && message["params"]["diagnostics"] != json!([])
+    });
+    assert_eq!(
+        (&shown["params"]["uri"], &shown["params"]["diagnostics"][0]["range"]["start"]["line"]),
+        (&json!(uri), &json!(1))
+    );
+    assert_eq!(editor.leave(), 0);
+}
