@@ -494,8 +494,9 @@ pub struct Progress {
     pub percent: f64,
     /// Mean duration of the finished attempts, seconds.
     pub average_s: Option<f64>,
-    /// Tasks whose first attempt was proven, of those that are over.
-    pub first_time: f64,
+    /// The share of what was tried to the end that was proven at the first attempt; `None` before the first. What was
+    /// blocked or cancelled was not tried to the end.
+    pub first_share: Option<f64>,
     /// Milestones reached, of all.
     pub milestones: (u32, u32),
 }
@@ -509,10 +510,10 @@ pub fn progress(state: &State, run: &Run) -> Progress {
         active: 0,
         percent: 0.0,
         average_s: None,
-        first_time: 0.0,
+        first_share: None,
         milestones: (0, 0),
     };
-    let (mut done, mut seconds, mut ended, mut first) = (0.0, 0.0, 0u32, 0u32);
+    let (mut done, mut seconds, mut ended, mut first, mut tried) = (0.0, 0.0, 0u32, 0u32, 0u32);
     let mut milestones = std::collections::BTreeMap::<&str, bool>::new();
     for task in run.tasks.iter().filter_map(|task| state.task(*task)) {
         if let Some(milestone) = task.spec.extras().milestone.as_deref() {
@@ -528,6 +529,7 @@ pub fn progress(state: &State, run: &Run) -> Progress {
             (Some(how), _) => {
                 progress.settled += 1;
                 done += 1.0;
+                tried += u32::from(!matches!(how, Settled::Blocked | Settled::Cancelled));
                 if how == Settled::Completed {
                     progress.completed += 1;
                     first += u32::from(task.attempts.len() <= 1);
@@ -547,7 +549,7 @@ pub fn progress(state: &State, run: &Run) -> Progress {
     }
     progress.milestones = (milestones.values().filter(|reached| **reached).count() as u32, milestones.len() as u32);
     progress.average_s = (ended > 0).then(|| seconds / f64::from(ended));
-    progress.first_time = if progress.settled > 0 { f64::from(first) / f64::from(progress.settled) } else { 0.0 };
+    progress.first_share = (tried > 0).then(|| f64::from(first) / f64::from(tried));
     progress.percent = if run.ended() {
         100.0
     } else if progress.total == 0 {

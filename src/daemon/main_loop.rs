@@ -15,11 +15,12 @@ use tokio::sync::mpsc;
 
 use super::{
     agents::keeper::{self, Keeper, Notice, Order},
-    convert::{View, WorkspaceInfo},
+    convert::{Memo, View, WorkspaceInfo},
     effects::{Hands, SetUp, setup_mark},
     lanes::Repo,
     publish::{Published, Subscribers},
     reconcile,
+    rest::give_back,
 };
 use crate::{
     core::{
@@ -138,6 +139,8 @@ pub struct Workspace {
     pending: VecDeque<Pending>,
     hands: Hands,
     line: Line,
+    /// The first connection to the keeper, if it was begun before the journal was read.
+    early: Option<Early>,
     lines: u64,
     /// Jobs that the keeper was told of and has not reported.
     at_keeper: HashMap<JobId, JobOrder>,
@@ -146,31 +149,25 @@ pub struct Workspace {
     keeper_dir: PathBuf,
     exe: PathBuf,
     subscribers: Subscribers,
+    memo: Memo,
     fold_at: Position,
+    /// Something woke us since memory was last given back.
+    stirred: bool,
     wakes: mpsc::UnboundedSender<Wake>,
     failed: Option<StoreError>,
     marked: bool,
 }
 
-/// What [`Workspace::open`] needs besides the journal.
-pub struct Opening {
-    /// What clients see of the workspace.
-    pub info: WorkspaceInfo,
-    /// The configuration.
-    pub settings: Arc<Settings>,
-    /// What carries effects out.
-    pub hands: Hands,
-    /// The keeper's folder.
-    pub keeper_dir: PathBuf,
-    /// This program.
-    pub exe: PathBuf,
-    /// The loop's own address.
-    pub wakes: mpsc::UnboundedSender<Wake>,
+/// A journal and the state that it leads to.
+pub struct Loaded {
+    journal: Box<dyn Journal>,
+    state: State,
+    fold_at: Position,
 }
 
-impl Workspace {
-    /// Reads the journal and makes the workspace ready to run; nothing has been sent yet.
-    pub fn open(journal: Box<dyn Journal>, opening: Opening) -> Result<Workspace, StoreError> {
+impl Loaded {
+    /// Reads a journal: the cached fold, and what came after it.
+    pub fn read(journal: Box<dyn Journal>) -> Result<Loaded, StoreError> {
         let (mut state, from) = match journal.load_fold()?.and_then(|(at, bytes)| Some((fold_of(&bytes)?, at))) {
             Some((fold, at)) => (fold, at),
             None => (State::default(), Position::START),
@@ -189,9 +186,38 @@ impl Workspace {
         }
         // What evolving queued was decided in the commits that were just read.
         state.reindex();
+        Ok(Loaded { journal, state, fold_at: from })
+    }
+}
+
+/// A keeper that is being found or started before anybody knows what it will be told.
+pub type Early = tokio::task::JoinHandle<std::io::Result<(Keeper, mpsc::UnboundedReceiver<Notice>)>>;
+
+/// What [`Workspace::open`] needs besides the journal.
+pub struct Opening {
+    /// What clients see of the workspace.
+    pub info: WorkspaceInfo,
+    /// The configuration.
+    pub settings: Arc<Settings>,
+    /// What carries effects out.
+    pub hands: Hands,
+    /// The keeper's folder.
+    pub keeper_dir: PathBuf,
+    /// This program.
+    pub exe: PathBuf,
+    /// The first connection to the keeper, if it was begun already.
+    pub early: Option<Early>,
+    /// The loop's own address.
+    pub wakes: mpsc::UnboundedSender<Wake>,
+}
+
+impl Workspace {
+    /// Makes the workspace ready to run; nothing has been sent yet.
+    pub fn open(loaded: Loaded, opening: Opening) -> Workspace {
+        let Loaded { journal, state, fold_at } = loaded;
         let head = journal.head();
         let marked = opening.hands.marked_unfinished();
-        Ok(Workspace {
+        Workspace {
             info: opening.info,
             settings: opening.settings,
             state,
@@ -201,17 +227,20 @@ impl Workspace {
             pending: VecDeque::new(),
             hands: opening.hands,
             line: Line::None,
+            early: opening.early,
             lines: 0,
             at_keeper: HashMap::new(),
             setups: HashMap::new(),
             keeper_dir: opening.keeper_dir,
             exe: opening.exe,
             subscribers: Subscribers::default(),
-            fold_at: from,
+            memo: Memo::default(),
+            fold_at,
+            stirred: true,
             wakes: opening.wakes,
             failed: None,
             marked,
-        })
+        }
     }
 
     /// Runs until it is closed or its journal fails.
@@ -228,8 +257,9 @@ impl Workspace {
                 () = sleep_for(wait) => None,
             };
             let mut taken: Vec<Wake> = first.into_iter().collect();
-            if taken.is_empty() {
-                self.rest();
+            match taken.is_empty() {
+                true => self.rest(),
+                false => self.stirred = true,
             }
             while taken.len() < TURN_MAX
                 && let Ok(wake) = wakes.try_recv()
@@ -305,8 +335,14 @@ impl Workspace {
         };
         self.info.trusted = self.state.trusted.is_some();
         // Replies and reads see the state as this commit leaves it, and go out when it is on disk.
-        let view =
-            View { state: &self.state, settings: &self.settings, revision: position.0, now: at, workspace: &self.info };
+        let view = View {
+            state: &self.state,
+            settings: &self.settings,
+            revision: position.0,
+            now: at,
+            workspace: &self.info,
+            memo: &self.memo,
+        };
         let mut deliver: Vec<Deliver> = Vec::with_capacity(answers.len() + reads.len());
         for (answer, reply) in answers {
             deliver.push(answer(reply.map(|reply| (&view, reply))));
@@ -508,9 +544,13 @@ impl Workspace {
         self.lines += 1;
         self.hands.forget_envs();
         let (line, wakes) = (self.lines, self.wakes.clone());
-        let (dir, exe) = (self.keeper_dir.clone(), self.exe.clone());
+        let (dir, exe, early) = (self.keeper_dir.clone(), self.exe.clone(), self.early.take());
         tokio::spawn(async move {
-            match Keeper::connect_or_start(&dir, &exe).await {
+            let connected = match early {
+                Some(early) => early.await.unwrap_or_else(|error| Err(std::io::Error::other(error))),
+                None => Keeper::connect_or_start(&dir, &exe).await,
+            };
+            match connected {
                 Ok((keeper, mut notices)) => {
                     let _ = wakes.send(Wake::Connected(line, Ok(keeper)));
                     while let Some(notice) = notices.recv().await {
@@ -642,16 +682,20 @@ impl Workspace {
     /// How long to sleep when nothing wakes us.
     fn wait(&self) -> Option<Duration> {
         let deadline = self.state.next_deadline().map(|due| Duration::from_millis(due.0.saturating_sub(now().0)));
-        let fold = (self.journal.head().0 - self.fold_at.0 >= FOLD_AFTER).then_some(QUIET);
+        let quiet = (self.stirred && self.pending.is_empty()).then_some(QUIET);
         let idle_line = matches!(self.line, Line::Open(_)) && self.at_keeper.is_empty() && self.pending.is_empty();
         let line = idle_line.then_some(KEEPER_IDLE);
-        [deadline, fold, line].into_iter().flatten().min()
+        [deadline, quiet, line].into_iter().flatten().min()
     }
 
-    /// Nothing woke us for a while.
+    /// Nothing woke us for a while: what makes the next start fast is saved, and what a burst needed is given back.
     fn rest(&mut self) {
-        if self.journal.head().0 - self.fold_at.0 >= FOLD_AFTER && self.pending.is_empty() {
-            self.save_fold();
+        if self.stirred && self.pending.is_empty() {
+            self.stirred = false;
+            if self.journal.head().0 - self.fold_at.0 >= FOLD_AFTER {
+                self.save_fold();
+            }
+            self.at_keeper.shrink_to_fit();
             give_back();
         } else if matches!(self.line, Line::Open(_)) && self.at_keeper.is_empty() && self.pending.is_empty() {
             self.line = Line::None;
@@ -681,15 +725,6 @@ fn fold_bytes(state: &State) -> Option<Vec<u8>> {
 fn fold_of(bytes: &[u8]) -> Option<State> {
     let (version, program, state): (u32, &str, State) = serde_json::from_slice(bytes).ok()?;
     (version == FOLD_VERSION && program == env!("CARGO_PKG_VERSION")).then_some(state)
-}
-
-/// Gives the system back what a burst of work needed and rest does not.
-fn give_back() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: malloc_trim only looks at the allocator's own free lists, under its own locks.
-    unsafe {
-        libc::malloc_trim(0)
-    };
 }
 
 async fn sleep_for(wait: Option<Duration>) {

@@ -15,13 +15,15 @@ use dashmap::DashMap;
 use tokio::{
     net::UnixStream,
     sync::{Mutex, Notify, mpsc, oneshot},
+    task::JoinHandle,
 };
 
 use super::{
+    agents::keeper::Keeper,
     convert::{View, WorkspaceInfo},
     effects::{Bounds, Hands, Library},
     lanes::{FolderLimits, Found, Git, LaneError, discover},
-    main_loop::{Deliver, Opening, Wake, Workspace},
+    main_loop::{Deliver, Early, Loaded, Opening, Wake, Workspace},
     own_program,
     steps::Steps,
 };
@@ -207,6 +209,18 @@ impl Shared {
             return Ok(handle.clone());
         }
         let dir = self.places.workspace(&found.id);
+        let loaded = tokio::task::spawn_blocking(move || load(&dir));
+        self.open_loaded(found, loaded, None).await
+    }
+
+    /// Opens a workspace whose journal is being read. Only for the holder of `opening`.
+    async fn open_loaded(
+        self: &Arc<Self>,
+        found: Found,
+        loaded: JoinHandle<Result<Loaded, ApiError>>,
+        early: Option<Early>,
+    ) -> Result<Handle, ApiError> {
+        let dir = self.places.workspace(&found.id);
         let info = WorkspaceInfo {
             path: found.checkout.display().to_string(),
             id: found.id.clone(),
@@ -218,8 +232,9 @@ impl Shared {
         let handle = Handle { dir: dir.clone(), repo: found.repo.clone(), wakes: wakes.clone() };
         let (shared, repo) = (self.clone(), found.repo);
         let checkout = found.checkout.clone();
+        let failed = |error: tokio::task::JoinError| ApiError::new(Code::Internal, error.to_string(), "");
+        let loaded = loaded.await.map_err(failed)??;
         let opened = tokio::task::spawn_blocking(move || {
-            let journal = local::open(&dir).map_err(|error| store_error(&error))?;
             // The next daemon finds unfinished work by these.
             let _ = std::fs::write(dir.join("checkout"), checkout.as_os_str().as_encoded_bytes());
             let unavailable = |error: std::io::Error| {
@@ -241,11 +256,12 @@ impl Shared {
                 hands,
                 keeper_dir: dir.join("keeper"),
                 exe: shared.exe.clone(),
+                early,
                 wakes,
             };
-            Workspace::open(Box::new(journal), opening).map_err(|error| store_error(&error))
+            Ok::<_, ApiError>(Workspace::open(loaded, opening))
         });
-        let workspace = opened.await.map_err(|error| ApiError::new(Code::Internal, error.to_string(), ""))??;
+        let workspace = opened.await.map_err(failed)??;
         let id = found.id.clone();
         self.open.insert(found.id, handle.clone());
         let shared = self.clone();
@@ -274,14 +290,38 @@ impl Shared {
     /// Boxed and not `async`: opening a workspace leads here again.
     fn reopen(self: &Arc<Self>, id: &str) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         use std::os::unix::ffi::OsStringExt;
-        let (shared, checkout) = (self.clone(), self.places.workspace(id).join("checkout"));
+        let (shared, id, dir) = (self.clone(), id.to_owned(), self.places.workspace(id));
         Box::pin(async move {
-            let Ok(bytes) = std::fs::read(checkout) else { return };
+            let Ok(bytes) = std::fs::read(dir.join("checkout")) else { return };
             let checkout = PathBuf::from(std::ffi::OsString::from_vec(bytes));
-            if let Err(error) = shared.workspace(&checkout, None).await {
+            if let Err(error) = shared.take_up(&id, dir, &checkout).await {
                 tracing::error!(%error, checkout = %checkout.display(), "a workspace cannot be taken up again");
             }
         })
+    }
+
+    /// Opens a workspace of which a daemon before us knew. Whoever waits for it waits for the longest of three things
+    /// at once: the journal is read, git says where the repository is, and the keeper settles what the last one left.
+    async fn take_up(self: &Arc<Self>, id: &str, dir: PathBuf, checkout: &Path) -> Result<Handle, ApiError> {
+        let _one = self.opening.lock().await;
+        if let Some(handle) = self.open.get(id).filter(|handle| !handle.wakes.is_closed()) {
+            return Ok(handle.clone());
+        }
+        let early = worked(&dir).then(|| {
+            let (keeper_dir, exe) = (dir.join("keeper"), self.exe.clone());
+            tokio::spawn(async move { Keeper::connect_or_start(&keeper_dir, &exe).await })
+        });
+        let loaded = tokio::task::spawn_blocking(move || load(&dir));
+        let (shared, start) = (self.clone(), checkout.to_owned());
+        let found = tokio::task::spawn_blocking(move || shared.discover(&start, None)).await;
+        let found = found.map_err(|error| ApiError::new(Code::Internal, error.to_string(), ""))?.map_err(lane_error)?;
+        if found.id == id {
+            return self.open_loaded(found, loaded, early).await;
+        }
+        // Another repository is there now. The old one's journal is let go of before anything else happens.
+        drop((loaded.await, early));
+        let dir = self.places.workspace(&found.id);
+        self.open_loaded(found, tokio::task::spawn_blocking(move || load(&dir)), None).await
     }
 
     /// Closes every workspace in good order.
@@ -297,6 +337,18 @@ impl Shared {
             }
         }
     }
+}
+
+/// Reads the journal of a workspace.
+fn load(dir: &Path) -> Result<Loaded, ApiError> {
+    let journal = local::open(dir).map_err(|error| store_error(&error))?;
+    Loaded::read(Box::new(journal)).map_err(|error| store_error(&error))
+}
+
+/// Whether the workspace's last keeper had jobs: then the next one is needed soon, and has something to settle.
+fn worked(dir: &Path) -> bool {
+    let log = std::fs::read(dir.join("keeper").join("keeper.log")).unwrap_or_default();
+    log.iter().filter(|byte| **byte == b'\n').take(2).count() > 1
 }
 
 /// Asks a workspace something about its state; `None` where it is closed.

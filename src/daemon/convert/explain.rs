@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    View,
+    Memo, View,
     plan::{analysis, plan_view},
     words,
 };
@@ -70,6 +70,8 @@ fn rehearse(view: &View<'_>, text: &str, facts: &Facts) -> Option<crate::api::Pl
     for input in [Input::Command(Command::Submit(Box::new(request))), Input::Report(survey)] {
         core::step(&mut state, input, &mut ctx).ok()?;
     }
-    let scratch = View { state: &state, ..*view };
+    // Its counts are none of the workspace's.
+    let memo = Memo::default();
+    let scratch = View { state: &state, memo: &memo, ..*view };
     plan_view(&scratch, state.run(run)?)
 }

@@ -7,6 +7,7 @@ mod check;
 mod decision;
 mod event;
 mod explain;
+mod memo;
 mod outcome;
 mod plan;
 mod report;
@@ -38,6 +39,7 @@ pub use crate::api::state::Workspace as WorkspaceInfo;
 pub use decision::{already_decided, criticality, decision, decision_result, pending_decisions, person_only};
 pub use event::events;
 pub use explain::explain_reply;
+pub use memo::Memo;
 pub use outcome::{
     apply_reply, cancel_response, checkpoint_response, restore_reply, retry_reply, status_word, undo_reply,
 };
@@ -61,6 +63,8 @@ pub struct View<'a> {
     pub now: Timestamp,
     /// Where this is.
     pub workspace: &'a WorkspaceInfo,
+    /// What was counted already.
+    pub memo: &'a Memo,
 }
 
 impl<'a> View<'a> {

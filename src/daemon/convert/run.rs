@@ -192,7 +192,7 @@ fn budget(run: &Run) -> BudgetView {
 
 /// How far a run is.
 pub fn progress_report(view: &View<'_>, run: &Run) -> ProgressReport {
-    let progress = track::progress(view.state, run);
+    let progress = view.memo.progress(view, run);
     ProgressReport {
         total_tasks: u64::from(progress.total),
         completed_tasks: u64::from(progress.completed),
@@ -200,26 +200,9 @@ pub fn progress_report(view: &View<'_>, run: &Run) -> ProgressReport {
         completion_percentage: (progress.percent * 10.0).round() / 10.0,
         average_task_duration: progress.average_s,
         milestone_progress: format!("{}/{}", progress.milestones.0, progress.milestones.1),
-        performance_score: first_time(view, run),
+        performance_score: progress.first_share.map(words::share),
         eta: eta(view, run),
     }
-}
-
-/// The share of what was tried to the end that was proven at the first attempt. What was blocked or cancelled was not
-/// tried to the end.
-fn first_time(view: &View<'_>, run: &Run) -> Option<f64> {
-    let (mut first, mut finished) = (0u32, 0u32);
-    for task in run.tasks.iter().filter_map(|task| view.state.task(*task)) {
-        match task.settled() {
-            Some(Settled::Completed) => {
-                finished += 1;
-                first += u32::from(task.attempts.len() <= 1);
-            }
-            Some(Settled::Failed | Settled::Undone | Settled::Stuck) => finished += 1,
-            Some(Settled::Blocked | Settled::Cancelled) | None => {}
-        }
-    }
-    (finished > 0).then(|| words::share(f64::from(first) / f64::from(finished)))
 }
 
 /// A run within the state.

@@ -112,19 +112,20 @@ impl<'a> Shape<'a> {
 }
 
 /// What completed tasks of a run took, by type, ascending.
-pub struct History<'a>(HashMap<&'a str, Vec<f64>>);
+#[derive(Debug)]
+pub struct History(HashMap<Box<str>, Vec<f64>>);
 
-impl<'a> History<'a> {
+impl History {
     /// Of these tasks.
-    pub fn of(tasks: impl Iterator<Item = &'a Task>) -> History<'a> {
+    pub fn of<'a>(tasks: impl Iterator<Item = &'a Task>) -> History {
         let mut by_type: HashMap<&str, Vec<f64>> = HashMap::new();
         for task in tasks.filter(|task| task.settled() == Some(Settled::Completed)) {
             let Some(start) = task.attempts.last().and_then(|attempt| attempt.started_at) else { continue };
             let Some(end) = task.settled_at else { continue };
             by_type.entry(task.spec.type_word()).or_default().push(end.seconds_since(start));
         }
-        by_type.values_mut().for_each(|taken| taken.sort_by(f64::total_cmp));
-        History(by_type)
+        by_type.values_mut().for_each(|taken| taken.sort_unstable_by(f64::total_cmp));
+        History(by_type.into_iter().map(|(word, taken)| (word.into(), taken)).collect())
     }
 
     /// What a task is expected to take: its plan's word, or what like tasks took, or the prior.

@@ -2,7 +2,7 @@
 
 use super::{
     View, check, run,
-    shape::{History, Shape},
+    shape::{Shape, prior},
     words,
 };
 use crate::{
@@ -28,7 +28,7 @@ use crate::{
 pub fn task_response(view: &View<'_>, id: TaskId) -> Result<TaskResponse, ApiError> {
     let task = view.task(id)?;
     let run = view.run(task.run)?;
-    let estimate = History::of(view.tasks(run)).estimate(&task);
+    let estimate = view.memo.history(view, run).estimate(&task);
     let queue_position = ahead(view, run, &task).len() as u64;
     let status = words::task_state(&task);
     let estimated_start = match (task.attempts.first(), status) {
@@ -69,7 +69,11 @@ fn status_of_task(view: &View<'_>, id: TaskId) -> Result<TaskStatus, ApiError> {
     let task = view.task(id)?;
     let run = view.run(task.run)?;
     let status = words::task_state(&task);
-    let estimate = History::of(view.tasks(run)).estimate(&task);
+    // What is over needs no estimate.
+    let estimate = match task.settled() {
+        Some(_) => prior(0.0),
+        None => view.memo.history(view, run).estimate(&task),
+    };
     let verify = check::checks(run, &task);
     let started = task.attempts.first().map(|first| first.started_at.unwrap_or(first.claimed_at));
     let until = task.settled_at.unwrap_or(view.now);

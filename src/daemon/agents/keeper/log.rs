@@ -65,6 +65,8 @@ pub(super) struct Log {
     header: Vec<u8>,
     /// Bytes after the header.
     grown_bytes: u64,
+    /// Those of them that were there when it was last written anew.
+    kept_bytes: u64,
     pending: Vec<u8>,
 }
 
@@ -73,8 +75,8 @@ impl Log {
     pub(super) fn create(dir: &Path, header: &LogEntry, live: &[LogEntry]) -> io::Result<Log> {
         let mut line = Vec::new();
         push_line(&mut line, header)?;
-        let mut log =
-            Log { dir: dir.to_owned(), file: replacement(dir)?, header: line, grown_bytes: 0, pending: Vec::new() };
+        let (dir, file) = (dir.to_owned(), replacement(dir)?);
+        let mut log = Log { dir, file, header: line, grown_bytes: 0, kept_bytes: 0, pending: Vec::new() };
         log.fill(live)?;
         Ok(log)
     }
@@ -84,7 +86,7 @@ impl Log {
         if live.is_empty() {
             self.pending.clear();
             self.file.set_len(self.header.len() as u64)?;
-            self.grown_bytes = 0;
+            (self.grown_bytes, self.kept_bytes) = (0, 0);
             return Ok(());
         }
         self.file = replacement(&self.dir)?;
@@ -99,6 +101,7 @@ impl Log {
             self.push(entry);
         }
         self.write()?;
+        self.kept_bytes = self.grown_bytes;
         std::fs::rename(self.dir.join("keeper.log.new"), path(&self.dir))
     }
 
@@ -127,6 +130,11 @@ impl Log {
     /// Bytes beyond the header.
     pub(super) fn grown_bytes(&self) -> u64 {
         self.grown_bytes
+    }
+
+    /// Bytes beyond the header that were not history when the log was last written anew.
+    pub(super) fn kept_bytes(&self) -> u64 {
+        self.kept_bytes
     }
 }
 

@@ -41,8 +41,9 @@ const SWEEP_MAX: Duration = Duration::from_secs(10);
 /// How long to stay with nothing to do and nobody connected, without and with results nobody took.
 const REST_AFTER: Duration = Duration::from_secs(60);
 const REST_AFTER_UNTAKEN: Duration = Duration::from_secs(600);
-/// A log longer than this is rewritten when most of it is history.
-const LOG_BYTES_MAX: u64 = 16 << 20;
+/// A log longer than this is rewritten when most of it is history: whoever comes after a killed keeper reads it before
+/// anything can start.
+const LOG_BYTES_MAX: u64 = 128 << 10;
 
 const LISTENER: u64 = 0;
 const SIGNALS: u64 = 1;
@@ -835,9 +836,8 @@ impl Keeper {
 
     /// Rewrites a log that is mostly history.
     fn compact(&mut self) -> io::Result<()> {
-        let live = self.unacknowledged.len() + self.running.len();
-        // 4 KiB is more than a result takes, so rewriting at least halves the log and stays rare.
-        if self.log.grown_bytes() < LOG_BYTES_MAX + 8192 * live as u64 {
+        // At least as much was added as was kept, so that what is written again is never more than what was written.
+        if self.log.grown_bytes() < LOG_BYTES_MAX.max(2 * self.log.kept_bytes()) {
             return Ok(());
         }
         self.forget_history()
