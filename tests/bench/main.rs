@@ -6,6 +6,7 @@
 //! Without optimisation (as `cargo test --all-targets` builds it) sizes are small and no verdict counts: that only
 //! shows that everything still runs.
 
+mod calls;
 mod engine;
 mod lsp;
 mod measure;
@@ -38,7 +39,8 @@ const GROUPS: &[Group] = &[
     ("idle", engine::idle),
     ("kill-everything", engine::kill_everything),
     ("kill-daemon", engine::kill_daemon),
-    ("history", engine::history),
+    ("calls", calls::reads),
+    ("history", calls::history),
     ("lsp-read", lsp::read),
     ("lsp-start", lsp::start),
     ("lsp-action", lsp::action),
@@ -46,6 +48,10 @@ const GROUPS: &[Group] = &[
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == calls::ECHO) {
+        calls::echo();
+        return ExitCode::SUCCESS;
+    }
     if arguments.iter().any(|argument| argument == "--list") {
         GROUPS.iter().for_each(|(name, _)| println!("{name}"));
         return ExitCode::SUCCESS;

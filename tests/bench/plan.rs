@@ -18,7 +18,7 @@ use crate::{
 /// What a plan costs: build, cycle check, levels, critical path; petgraph only builds and sorts.
 pub fn order(scale: Scale) -> Vec<Row> {
     let sizes: &[(u32, usize)] = match scale {
-        Scale::Full => &[(10_000, 51), (1_000_000, 5)],
+        Scale::Full => &[(10_000, 51), (1_000_000, 3)],
         Scale::Smoke => &[(1_000, 3)],
     };
     let mut rows = Vec::new();

@@ -89,6 +89,15 @@ impl Sandbox {
         self.connect().call("daemon_status", json!({}))["pid"].as_i64().expect("a pid") as i32
     }
 
+    /// The daemon and the keeper.
+    pub fn servers(&self) -> Vec<i32> {
+        let serves = |pid: &i32| {
+            let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            matches!(command.split(|byte| *byte == 0).nth(1), Some(b"daemon" | b"keeper"))
+        };
+        self.processes().into_iter().filter(serves).collect()
+    }
+
     /// Every process of this sandbox: daemon, keeper and jobs, found by the folder in their environment or arguments.
     pub fn processes(&self) -> Vec<i32> {
         let mark = self.root.path().as_os_str().as_encoded_bytes().to_vec();
@@ -147,6 +156,11 @@ impl Wire {
         }
     }
 
+    /// Its two halves.
+    pub fn parts(self) -> (UnixStream, BufReader<UnixStream>) {
+        (self.stream, self.reader)
+    }
+
     /// Waits until a run is over; its outcome.
     pub fn finish(&mut self, run: &str) -> String {
         let mut revision = 0;
@@ -164,11 +178,42 @@ impl Wire {
     }
 }
 
+/// Processor time of a process and of its children that are over, seconds.
+pub fn cpu_s(pid: i32) -> f64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields = text.rsplit_once(')').map_or("", |(_, rest)| rest).split_ascii_whitespace().skip(11).take(4);
+    // The unit is a hundredth of a second wherever Rust runs.
+    fields.filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / 100.0
+}
+
 /// A number from a file of /proc that has lines `Name:  123 …`.
 pub fn proc_number(pid: i32, file: &str, name: &str) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/{file}")).ok()?;
     let line = text.lines().find(|line| line.starts_with(name))?;
     line[name.len()..].trim_start_matches(':').split_whitespace().next()?.parse().ok()
+}
+
+/// A layered graph, ten wide, each task needing two to five of the two layers above.
+pub fn layered(tasks: usize) -> Vec<Vec<u32>> {
+    let mut seed = 0x2545_F491_4F6C_DD1Du64;
+    let mut next = |bound: u64| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed % bound
+    };
+    (0..tasks)
+        .map(|task| {
+            let layer = task / 10 * 10;
+            if layer < 20 {
+                return Vec::new();
+            }
+            let mut needs: Vec<u32> = (0..2 + next(4)).map(|_| (layer - 20 + next(20) as usize) as u32).collect();
+            needs.sort_unstable();
+            needs.dedup();
+            needs
+        })
+        .collect()
 }
 
 /// Writes a plan of tasks that each run `argv`, with these needs.
