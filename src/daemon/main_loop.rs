@@ -258,7 +258,7 @@ impl Workspace {
             };
             let mut taken: Vec<Wake> = first.into_iter().collect();
             match taken.is_empty() {
-                true => self.rest(),
+                true => self.rest(wait),
                 false => self.stirred = true,
             }
             while taken.len() < TURN_MAX
@@ -688,8 +688,12 @@ impl Workspace {
         [deadline, quiet, line].into_iter().flatten().min()
     }
 
-    /// Nothing woke us for a while: what makes the next start fast is saved, and what a burst needed is given back.
-    fn rest(&mut self) {
+    /// Nothing woke us for this long: what makes the next start fast is saved, and what a burst needed is given back.
+    fn rest(&mut self, slept: Option<Duration>) {
+        // A deadline may have come sooner; then there is work again.
+        if slept < Some(QUIET) {
+            return;
+        }
         if self.stirred && self.pending.is_empty() {
             self.stirred = false;
             if self.journal.head().0 - self.fold_at.0 >= FOLD_AFTER {

@@ -175,6 +175,7 @@ fn serve(
                 return Err(io::Error::other(what));
             }
         };
+        let begun = workspaces::begin(&places);
         let shared = match Shared::new(places, config) {
             Ok(shared) => Arc::new(shared),
             Err(error) => {
@@ -192,7 +193,7 @@ fn serve(
         };
         told("ready");
         tracing::info!(socket = %shared.places.socket().display(), "the daemon is ready");
-        shared.open_unfinished().await;
+        shared.open_unfinished(begun).await;
         accept(&shared, listener, listening.is_some()).await;
         drop(listening);
         shared.close_all().await;

@@ -26,27 +26,53 @@ pub fn give_back() {
     unmap_code();
 }
 
-/// Lets go of the program's own code: a sleeping daemon needs a few pages of it, not the eight megabytes that a run has
-/// touched. What is used next comes back from the system's cache, without the disk.
+/// Lets go of the program's own code and constants: a sleeping daemon needs a few pages of them, not the ten megabytes
+/// that a run has touched. What is used next comes back from the system's cache, without the disk.
 #[cfg(target_os = "linux")]
 fn unmap_code() {
     let here = unmap_code as *const () as usize;
-    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    if let Some((from, to)) = maps.lines().find_map(|line| code_range(line, here)) {
-        // SAFETY: a mapping of a file that is never written to, as its access says: each page can be read again, also
-        // those that we are running on.
+    let maps = std::fs::read_to_string("/proc/self/smaps").unwrap_or_default();
+    for (from, to) in unchanged(&maps, here) {
+        // SAFETY: mappings of a file that nobody can write to and nobody has written to, as the system says: each page can
+        // be read again, also those that we are running on.
         unsafe { libc::madvise(from as *mut libc::c_void, to - from, libc::MADV_DONTNEED) };
     }
 }
 
-/// The range of a line of `/proc/self/maps`, if it is code, holds this address and comes from a file.
+/// The ranges, in `/proc/self/smaps`, of the file that has this address, as far as they are code or constants and hold
+/// nothing but what is in the file. (What the loader has filled in is constant from then on, but in no file.)
 #[cfg(target_os = "linux")]
-fn code_range(line: &str, address: usize) -> Option<(usize, usize)> {
-    let mut fields = line.split_ascii_whitespace();
-    let (from, to) = fields.next()?.split_once('-')?;
-    let (from, to) = (usize::from_str_radix(from, 16).ok()?, usize::from_str_radix(to, 16).ok()?);
-    let code = fields.next() == Some("r-xp") && fields.nth(2).is_some_and(|inode| inode != "0");
-    (code && (from..to).contains(&address)).then_some((from, to))
+fn unchanged(smaps: &str, address: usize) -> Vec<(usize, usize)> {
+    struct Mapping<'a> {
+        range: (usize, usize),
+        access: &'a str,
+        file: (&'a str, &'a str),
+        own_kb: &'a str,
+    }
+    let mut mappings: Vec<Mapping<'_>> = Vec::new();
+    for line in smaps.lines() {
+        let mut fields = line.split_ascii_whitespace();
+        let Some(first) = fields.next() else { continue };
+        if let Some(field) = first.strip_suffix(':') {
+            if let (Some(mapping), "Anonymous") = (mappings.last_mut(), field) {
+                mapping.own_kb = fields.next().unwrap_or("?");
+            }
+            continue;
+        }
+        let number = |text: &str| usize::from_str_radix(text, 16).ok();
+        let range = first.split_once('-').and_then(|(from, to)| Some((number(from)?, number(to)?)));
+        let (access, _offset, device, inode) = (fields.next(), fields.next(), fields.next(), fields.next());
+        if let (Some(range), Some(access), Some(device), Some(inode)) = (range, access, device, inode) {
+            mappings.push(Mapping { range, access, file: (device, inode), own_kb: "?" });
+        }
+    }
+    let Some(ours) = mappings.iter().find(|mapping| (mapping.range.0..mapping.range.1).contains(&address)) else {
+        return Vec::new();
+    };
+    let file = ours.file;
+    let unchanged = mappings.iter().filter(|mapping| mapping.file == file && file.1 != "0");
+    let unchanged = unchanged.filter(|mapping| matches!(mapping.access, "r-xp" | "r--p") && mapping.own_kb == "0");
+    unchanged.map(|mapping| mapping.range).collect()
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -54,14 +80,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_files_code_is_let_go_of() {
-        let line = "55a000-55b000 r-xp 00001000 fe:00 77  /usr/bin/orchestrator";
-        assert_eq!(code_range(line, 0x55a010), Some((0x55a000, 0x55b000)));
-        assert_eq!(code_range(line, 0x55b000), None);
-        // Data, changed data, and code that no file has.
-        assert_eq!(code_range(&line.replace("r-xp", "r--p"), 0x55a010), None);
-        assert_eq!(code_range(&line.replace("r-xp", "rwxp"), 0x55a010), None);
-        assert_eq!(code_range("55a000-55b000 r-xp 00000000 00:00 0 [vdso]", 0x55a010), None);
+    fn only_what_is_in_the_file_is_let_go_of() {
+        let mapping = |range: &str, access: &str, inode: &str, own: &str| {
+            format!("{range} {access} 00001000 fe:00 {inode}  /usr/bin/orchestrator\nRss: 8 kB\nAnonymous: {own} kB\n")
+        };
+        let smaps = [
+            mapping("1000-2000", "r--p", "77", "0"),
+            mapping("2000-5000", "r-xp", "77", "0"),
+            // Filled in by the loader; data; another file's; nobody's.
+            mapping("5000-6000", "r--p", "77", "4"),
+            mapping("6000-7000", "rw-p", "77", "0"),
+            mapping("8000-9000", "r-xp", "78", "0"),
+            mapping("a000-b000", "r-xp", "0", "0"),
+        ]
+        .concat();
+        assert_eq!(unchanged(&smaps, 0x2010), [(0x1000, 0x2000), (0x2000, 0x5000)]);
+        assert_eq!(unchanged(&smaps, 0xa010), []);
+        assert_eq!(unchanged(&smaps, 0xf000), []);
+        // The system's own list has this very function.
+        let own = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        assert!(!unchanged(&own, unmap_code as *const () as usize).is_empty());
     }
 
     #[test]

@@ -217,7 +217,7 @@ impl Shared {
     async fn open_loaded(
         self: &Arc<Self>,
         found: Found,
-        loaded: JoinHandle<Result<Loaded, ApiError>>,
+        loaded: Loading,
         early: Option<Early>,
     ) -> Result<Handle, ApiError> {
         let dir = self.places.workspace(&found.id);
@@ -276,25 +276,23 @@ impl Shared {
         Ok(handle)
     }
 
-    /// Takes up the workspaces that a daemon before us left with something unfinished.
-    pub async fn open_unfinished(self: &Arc<Self>) {
-        let Ok(entries) = std::fs::read_dir(self.places.state.join("workspaces")) else { return };
-        for entry in entries.flatten() {
-            // Set while something is unfinished: a workspace at rest costs nothing to leave alone.
-            if entry.path().join("unfinished").exists() {
-                self.reopen(&entry.file_name().to_string_lossy()).await;
+    /// Takes up the workspaces that a daemon before us left with something unfinished. Before anybody is connected.
+    pub async fn open_unfinished(self: &Arc<Self>, begun: Begun) {
+        for (id, loaded) in begun.0 {
+            let dir = self.places.workspace(&id);
+            let Some(checkout) = checkout_of(&dir) else { continue };
+            if let Err(error) = self.take_up(&id, dir, &checkout, loaded).await {
+                tracing::error!(%error, checkout = %checkout.display(), "a workspace cannot be taken up again");
             }
         }
     }
 
     /// Boxed and not `async`: opening a workspace leads here again.
     fn reopen(self: &Arc<Self>, id: &str) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        use std::os::unix::ffi::OsStringExt;
-        let (shared, id, dir) = (self.clone(), id.to_owned(), self.places.workspace(id));
+        let (shared, dir) = (self.clone(), self.places.workspace(id));
         Box::pin(async move {
-            let Ok(bytes) = std::fs::read(dir.join("checkout")) else { return };
-            let checkout = PathBuf::from(std::ffi::OsString::from_vec(bytes));
-            if let Err(error) = shared.take_up(&id, dir, &checkout).await {
+            let Some(checkout) = checkout_of(&dir) else { return };
+            if let Err(error) = shared.workspace(&checkout, None).await {
                 tracing::error!(%error, checkout = %checkout.display(), "a workspace cannot be taken up again");
             }
         })
@@ -302,7 +300,13 @@ impl Shared {
 
     /// Opens a workspace of which a daemon before us knew. Whoever waits for it waits for the longest of three things
     /// at once: the journal is read, git says where the repository is, and the keeper settles what the last one left.
-    async fn take_up(self: &Arc<Self>, id: &str, dir: PathBuf, checkout: &Path) -> Result<Handle, ApiError> {
+    async fn take_up(
+        self: &Arc<Self>,
+        id: &str,
+        dir: PathBuf,
+        checkout: &Path,
+        loaded: Loading,
+    ) -> Result<Handle, ApiError> {
         let _one = self.opening.lock().await;
         if let Some(handle) = self.open.get(id).filter(|handle| !handle.wakes.is_closed()) {
             return Ok(handle.clone());
@@ -311,7 +315,6 @@ impl Shared {
             let (keeper_dir, exe) = (dir.join("keeper"), self.exe.clone());
             tokio::spawn(async move { Keeper::connect_or_start(&keeper_dir, &exe).await })
         });
-        let loaded = tokio::task::spawn_blocking(move || load(&dir));
         let (shared, start) = (self.clone(), checkout.to_owned());
         let found = tokio::task::spawn_blocking(move || shared.discover(&start, None)).await;
         let found = found.map_err(|error| ApiError::new(Code::Internal, error.to_string(), ""))?.map_err(lane_error)?;
@@ -337,6 +340,32 @@ impl Shared {
             }
         }
     }
+}
+
+/// The checkout that a workspace was last opened from.
+fn checkout_of(dir: &Path) -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStringExt;
+    let bytes = std::fs::read(dir.join("checkout")).ok()?;
+    Some(PathBuf::from(std::ffi::OsString::from_vec(bytes)))
+}
+
+/// A journal that is being read.
+type Loading = JoinHandle<Result<Loaded, ApiError>>;
+
+/// Journals of workspaces with something unfinished, whose reading has begun.
+pub struct Begun(Vec<(String, Loading)>);
+
+/// Begins to read them, on threads of their own: first of all, since everything else waits for it. Only for the holder of
+/// the daemon's lock, within its runtime.
+pub fn begin(places: &Places) -> Begun {
+    let entries = std::fs::read_dir(places.state.join("workspaces")).into_iter().flatten().flatten();
+    // Set while something is unfinished: a workspace at rest costs nothing to leave alone.
+    let unfinished = entries.filter(|entry| entry.path().join("unfinished").exists());
+    let begun = unfinished.map(|entry| {
+        let dir = entry.path();
+        (entry.file_name().to_string_lossy().into_owned(), tokio::task::spawn_blocking(move || load(&dir)))
+    });
+    Begun(begun.collect())
 }
 
 /// Reads the journal of a workspace.
