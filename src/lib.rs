@@ -45,7 +45,7 @@
 //! | pending_decisions | the open ones of [`core::state::State::decisions`]; replies list them by urgency, blocked work, age |
 //! | execution_pool | `daemon/agents/keeper`, with as many workers as `[workflow] workers` says (10) |
 //! | ProcessIntelligence | [`core::analyze`]: intent, complexity, risks, criteria |
-//! | TaskDecomposer | [`core::plan`] (playbooks, plan files) and [`core::graph`]. The strategy of a plan is kept and shown; the order comes from dependencies alone. No planner agent yet |
+//! | TaskDecomposer | [`core::plan`] (playbooks, plan files) and [`core::graph`]. `sequential` keeps the plan's order, everything else goes by dependencies. No planner agent yet |
 //! | AgentCoordinator, Agent | [`core::coordinate`], which today only knows that there is no agent: it asks (`no_agent`). No scores, no coordination strategies yet |
 //! | ProgressTracker | [`core::track`]; bars, timeline and graph are drawn in `cli/render` |
 //! | UserInteractionManager | [`core::decide::decision`] and its faces: `cli/ask` and `cli/decide`, `lsp/follow` (question, lens, diagnostic, code action), `mcp/` (forms and prompts) |
@@ -57,7 +57,7 @@
 //! | StateManager | [`store`]; checkpoints are [`core::state::Checkpoint`] |
 //! | ContextEngine | [`core::facts`], gathered by [`daemon::facts`] |
 //! | WorkflowEngine | [`core::plan::playbook`] and the files in `src/playbooks/` |
-//! | SkillManager | our own skills are [`upkeep`]; named skills of a project: not yet |
+//! | SkillManager | a skill is a playbook of one task ([`core::plan::playbook::parse_skill`]); our own are [`upkeep`] |
 //! | MetricsCollector | computed from the state when asked (`daemon/convert`): nothing is counted twice |
 //! | StructuredLogger | `tracing`, to standard error or the daemon's log; what *happened* is in the journal |
 //! | OrchestratorAPI | [`api::OrchestratorApiServer`] and [`api::OrchestratorApiClient`], made from one trait |

@@ -310,7 +310,7 @@ const INTERNAL: &[&str] = &["keeper", "fix", "audit"];
 #[derive(Debug, Default, Args)]
 pub struct RunArgs {
     /// What you want done; - reads it from standard input
-    #[arg(value_name = "REQUEST", required_unless_present_any = ["command", "plan"])]
+    #[arg(value_name = "REQUEST", required_unless_present_any = ["command", "plan", "playbook", "skill"])]
     pub request: Vec<String>,
     /// Run this command in a lane of its own instead of planning
     #[arg(long = "do", value_name = "CMD", conflicts_with = "plan", requires = "verify")]
@@ -321,6 +321,15 @@ pub struct RunArgs {
     /// Run this plan, TOML or JSON
     #[arg(long, value_name = "FILE", conflicts_with = "verify")]
     pub plan: Option<PathBuf>,
+    /// Run this playbook, whatever the request says
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["plan", "command", "skill"])]
+    pub playbook: Option<String>,
+    /// Run this skill
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["plan", "command"])]
+    pub skill: Option<String>,
+    /// A parameter of the playbook or skill; may be given more than once
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
     /// Most tasks at once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub jobs: Option<u32>,

@@ -13,7 +13,7 @@ use super::{
     bars::Bars,
     console::Console,
     exit::CliError,
-    live::{Glimpse, Live},
+    live::{Glimpse, Live, planned_line},
     render::decision,
 };
 use crate::{
@@ -28,6 +28,9 @@ use crate::{
 
 /// How often elapsed times are drawn again.
 const REDRAW: Duration = Duration::from_millis(250);
+
+/// After so long without a word, whoever sees no bars is told that it goes on.
+const QUIET_MAX: Duration = Duration::from_secs(15);
 
 /// How following a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +100,12 @@ impl Follower {
     ) -> Result<End, CliError> {
         let report = client.get_report(self.run).await?;
         // After a lost connection the stream goes on behind what was seen; a fresh follower starts from the report.
+        let fresh = self.live.is_none();
         let live = self.live.get_or_insert_with(|| Live::of_report(&report));
+        // What was told before we listened.
+        if fresh && !console.json && !report.tasks.is_empty() {
+            console.line(planned_line(self.run, Some(report.tasks.len() as u64)))?;
+        }
         if live.outcome.is_some() || report.outcome.is_some() {
             return Ok(End::Finished);
         }
@@ -106,10 +114,12 @@ impl Follower {
             return Ok(end);
         }
         let mut redraw = tokio::time::interval(REDRAW);
+        let mut said = Instant::now();
         loop {
             let until = self.patience.until;
             let prompting = self.asker.as_ref().is_some_and(|asker| asker.question.is_some());
             let drawing = self.bars.is_some() && !prompting;
+            let plain = self.bars.is_none() && !console.json;
             tokio::select! {
                 told = events.next() => {
                     let told = match told {
@@ -132,6 +142,7 @@ impl Follower {
                         }
                         continue;
                     }
+                    said = Instant::now();
                     for event in &told.events().map_err(|error| unreadable(&error))? {
                         if let Some(end) = self.event(event, client, console).await? {
                             return Ok(end);
@@ -147,6 +158,12 @@ impl Follower {
                 _ = self.interrupt.recv() => return Ok(End::Interrupted),
                 () = async { match until { Some(until) => tokio::time::sleep_until(until).await, None => pending().await } } => return Ok(End::TimeUp),
                 _ = redraw.tick(), if drawing => self.draw(console.width),
+                () = tokio::time::sleep_until(said + QUIET_MAX), if plain => {
+                    said = Instant::now();
+                    if let Some(line) = self.live.as_ref().and_then(|live| live.still(now(), console.width)) {
+                        console.line(console.paint.dim(&line))?;
+                    }
+                }
             }
         }
     }
@@ -262,6 +279,10 @@ impl Follower {
             }
             Typed::Choice { choice, text } => {
                 let answer = UserDecisionResponse { choice, text, remember: Remember::Once, key: None };
+                // However it ends it is not open for us: the event that says so may take a moment.
+                if let Some(live) = &mut self.live {
+                    live.open.remove(&id);
+                }
                 match client.submit_decision(id, Unchecked::from(&answer)).await.map_err(ApiError::from) {
                     Ok(result) => console.line(format!("{} {}", console.paint.green("✓"), result.summary))?,
                     Err(error) if error.code == Code::Unavailable => return Err(error.into()),
@@ -300,7 +321,7 @@ impl Follower {
 
     fn draw(&mut self, width: usize) {
         if let (Some(bars), Some(live)) = (&mut self.bars, &self.live) {
-            bars.draw(&live.overall(), &live.busy_lines(now(), width.saturating_sub(1)));
+            bars.draw(&live.overall(width), &live.busy_lines(now(), width.saturating_sub(1)));
         }
     }
 }

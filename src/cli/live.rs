@@ -148,12 +148,7 @@ impl Live {
         match (event.kind, task) {
             (EventType::RunFinished, _) => self.busy.clear(),
             (EventType::RunPlanned, _) => {
-                let tasks = data.tasks.map(|count| super::render::report::plural(count, "task"));
-                lines.push(format!(
-                    "{} planned{}",
-                    self.run,
-                    tasks.map(|tasks| format!(": {tasks}")).unwrap_or_default()
-                ));
+                lines.push(planned_line(self.run, data.tasks));
             }
             (EventType::TaskAdded, Some(task)) => {
                 self.titles.entry(task).or_default();
@@ -191,7 +186,12 @@ impl Live {
                 }
             }
             (EventType::TaskLanded, Some(task)) => lines.push(self.line(paint.green("✓"), task, "landed")),
-            (EventType::TaskCompleted, Some(task)) => self.end(task),
+            (EventType::TaskCompleted, Some(task)) => {
+                self.end(task);
+                if !reason.is_empty() {
+                    lines.push(self.line(paint.dim("·"), task, &reason));
+                }
+            }
             (EventType::TaskFailed, Some(task)) => {
                 self.end(task);
                 lines.push(self.line(paint.red("✗"), task, &format!("failed{}", dash(&reason))));
@@ -272,8 +272,24 @@ impl Live {
     }
 
     /// The line above all others: the specification's bar and the counts.
-    pub fn overall(&self) -> String {
-        format!("{} {} {}/{} tasks", self.run, bar(self.percent, WIDTH), self.ended.len(), self.titles.len())
+    pub fn overall(&self, width: usize) -> String {
+        let counts = format!("{}/{} tasks", self.ended.len(), self.titles.len());
+        // The rest of the line: ids, brackets, the percentage and what stands between them.
+        let taken = self.run.to_string().len() + counts.len() + " [] 100.0% ".len() + 1;
+        format!("{} {} {counts}", self.run, bar(self.percent, WIDTH.min(width.saturating_sub(taken).max(4))))
+    }
+
+    /// That it goes on, for whoever sees no bars and has heard nothing for a while; nothing where nothing is in work.
+    pub fn still(&self, now: Timestamp, width: usize) -> Option<String> {
+        let (task, busy) = self.busy.iter().min_by_key(|(task, busy)| (busy.since, **task))?;
+        let title = self.titles.get(task).map(String::as_str).unwrap_or_default();
+        let others = match self.busy.len() - 1 {
+            0 => String::new(),
+            count => format!(", and {count} more"),
+        };
+        let took = seconds(now.seconds_since(busy.since));
+        let (over, all) = (self.ended.len(), self.titles.len());
+        Some(cut(&format!("… {over} of {all} tasks over; {task} {title} {} for {took}{others}", busy.doing), width))
     }
 
     /// A line per task in work: how long, and with what. The longest at it first, and no more than fit a screen.
@@ -287,6 +303,12 @@ impl Live {
         busy.sort_by_key(|(task, busy)| (busy.since, **task));
         busy.into_iter().take(BUSY_MAX).map(line).collect()
     }
+}
+
+/// That a run is planned, and with how many tasks.
+pub fn planned_line(run: RunId, tasks: Option<u64>) -> String {
+    let tasks = tasks.map(|count| format!(": {}", super::render::report::plural(count, "task")));
+    format!("{run} planned{}", tasks.unwrap_or_default())
 }
 
 fn again_text(again: Option<AttemptId>, doing: &str) -> String {
@@ -340,8 +362,10 @@ mod tests {
             let event = json!({"revision": 60 + second, "at": samples::at(second as f64), "run": "R-1", "type": kind, "data": data});
             told.extend(live.take(&serde_json::from_value(event).unwrap(), 80, Paint::PLAIN));
         }
-        told.push(live.overall());
+        told.push(live.overall(80));
+        assert!(live.overall(40).chars().count() < 40, "{}", live.overall(40));
         told.extend(live.busy_lines(samples::at(62.0).0, 80).into_iter().map(|(_, line)| line));
+        told.extend(live.still(samples::at(62.0).0, 80));
         expect![[r#"
             R-1 planned: 2 tasks
             ▸ T-1 Format: works in L-1
@@ -352,7 +376,8 @@ mod tests {
                   a
                   boom
             R-1 [███████████████░░░░░░░░░░░░░░░] 50.0% 1/2 tasks
-              T-2 Rename [2J · claude works in L-2 · 1m00s"#]]
+              T-2 Rename [2J · claude works in L-2 · 1m00s
+            … 1 of 2 tasks over; T-2 Rename [2J claude works in L-2 for 1m00s"#]]
         .assert_eq(&told.join("\n"));
         assert_eq!(live.revision, 64);
 
@@ -362,5 +387,6 @@ mod tests {
         assert_eq!(told, ["↶ T-2 Rename [2J: undone: `cargo test` fails with it"]);
         assert_eq!(live.percent, 50.0, "a percentage never goes back");
         assert!(live.busy_lines(samples::at(9.0).0, 80).is_empty());
+        assert_eq!(live.still(samples::at(9.0).0, 80), None);
     }
 }

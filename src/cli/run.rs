@@ -184,7 +184,15 @@ fn request(arguments: &RunArgs, mode: Mode) -> Result<ProcessRequest, CliError> 
             }
             Some(Value::String(text))
         }
-        (None, None) => None,
+        (None, None) => match named(arguments)? {
+            Some(Named { name, params }) => {
+                if description.is_empty() {
+                    description = format!("Run {}", name.replacen(':', " ", 1));
+                }
+                Some(one_playbook(&name, &params))
+            }
+            None => None,
+        },
     };
     let mut request =
         ProcessRequest { description, plan, mode, key: arguments.key.clone(), ..ProcessRequest::default() };
@@ -209,6 +217,37 @@ fn read_plan(file: &Path) -> Result<String, CliError> {
             "give the path of a TOML or JSON file",
         )
     })
+}
+
+/// A playbook or skill, with its parameters.
+struct Named {
+    name: String,
+    params: Map<String, Value>,
+}
+
+/// The playbook or skill that was named.
+fn named(arguments: &RunArgs) -> Result<Option<Named>, CliError> {
+    let name = match (&arguments.playbook, &arguments.skill) {
+        (Some(playbook), _) => playbook.clone(),
+        (None, Some(skill)) => format!("skill:{skill}"),
+        (None, None) if arguments.set.is_empty() => return Ok(None),
+        (None, None) => {
+            return Err(CliError::usage("--set goes with --playbook or --skill", "see: orchestrator playbooks"));
+        }
+    };
+    let mut params = Map::new();
+    for set in &arguments.set {
+        let Some((name, value)) = set.split_once('=') else {
+            return Err(CliError::usage(format!("{set:?} sets nothing"), "write --set NAME=VALUE"));
+        };
+        params.insert(name.to_owned(), value.into());
+    }
+    Ok(Some(Named { name, params }))
+}
+
+/// The plan of `--playbook` and `--skill`: what the name stands for, expanded when the repository was looked at.
+fn one_playbook(name: &str, params: &Map<String, Value>) -> Value {
+    json!({"version": 1, "title": name, "tasks": [{"id": "do", "title": name, "playbook": name, "params": params}]})
 }
 
 /// The plan of `--do CMD --verify CHECK`: one task, proven by every check.

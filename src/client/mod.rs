@@ -263,6 +263,7 @@ fn daemon_env(name: &str) -> bool {
         || name.starts_with("XDG_")
         || name.starts_with("LC_")
         || name == "ORCHESTRATOR_LOG"
+        || (cfg!(debug_assertions) && name == "ORCHESTRATOR_TEST_CLOCK")
 }
 
 #[cfg(test)]

@@ -150,8 +150,8 @@ pub enum Effect {
         base: String,
         /// The landings to bring: all of them as the tip, or each by its commit.
         tip: String,
-        /// Where only some tasks are wanted: their own changes, in the order they landed. What a change was built on
-        /// comes with it.
+        /// Where only some tasks are wanted: their own changes, in the order they landed, without what they were built
+        /// on.
         only: Vec<String>,
         /// The tasks that were asked for.
         tasks: Vec<crate::ids::TaskId>,

@@ -112,6 +112,9 @@ pub struct FoundCommand {
     pub origin: String,
     /// The build system it belongs to.
     pub ecosystem: String,
+    /// A program that it starts in turn and that is not installed: it would end with "not found".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
 }
 
 impl Facts {

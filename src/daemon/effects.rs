@@ -593,10 +593,12 @@ fn apply(repo: &Repo, plan: ApplyPlanOf) -> Result<Report, LaneError> {
     if !plan.tasks.is_empty() {
         result = base.clone();
         for commit in &plan.only {
-            match repo.merge(&result, &commit.parse()?, "A part of the result")? {
+            match repo.pick(&result, &commit.parse()?, "A part of the result")? {
                 Merge::Clean { commit, .. } => result = commit,
                 Merge::Conflict { paths } => {
-                    let why = "these tasks cannot be taken apart from the others".to_owned();
+                    let why =
+                        "these tasks changed what others had changed before them, and cannot be taken without those"
+                            .to_owned();
                     return Ok(Report::ApplyRefused { run, why, paths: texts(&paths) });
                 }
             }

@@ -29,6 +29,7 @@ use crate::{
         recover::failure::SETUP,
         step,
     },
+    ids::RunId,
     store::{AppendError, Journal, NewCommit, Position, StoreError, Urgency},
     time::{Timestamp, now},
 };
@@ -299,8 +300,13 @@ impl Workspace {
                 Wake::Report(report) => self.report(at, report, &mut events, &mut effects),
                 Wake::SetUp(setup) => {
                     let order = setup.order.clone();
-                    self.setups.insert(order.id, *setup);
-                    self.start(order);
+                    if self.cancelled(order.run) {
+                        let report = (setup.then)(Err("cancelled".to_owned()));
+                        self.report(at, report, &mut events, &mut effects);
+                    } else {
+                        self.setups.insert(order.id, *setup);
+                        self.start(order);
+                    }
                 }
                 Wake::Read(read) => reads.push(read),
                 Wake::Durable(Ok(position)) => self.released(position),
@@ -387,11 +393,14 @@ impl Workspace {
         let _ = self.step(at, Input::Report(report), events, effects);
     }
 
+    fn cancelled(&self, run: RunId) -> bool {
+        self.state.run(run).is_none_or(|run| run.cancelled || run.ended())
+    }
+
     /// The setup of a lane is over: what that means for whoever waits for the lane.
     fn set_up(&mut self, job: JobId, result: JobResult, effects: &mut Vec<Effect>) -> Option<Report> {
         let setup = self.setups.remove(&job)?;
-        let cancelled = self.state.run(setup.order.run).is_none_or(|run| run.cancelled);
-        if result.end == End::Cancelled && !cancelled {
+        if result.end == End::Cancelled && !self.cancelled(setup.order.run) {
             // It was ended for a run that is gone; somebody else has the lane now.
             effects.push(Effect::Start(setup.order.clone()));
             self.setups.insert(job, setup);

@@ -76,6 +76,12 @@ pub(super) fn find(listing: &Listing) -> Vec<Finding> {
             }
         })
         .collect();
+    // Where nothing at all is tested, or its tests are kept elsewhere, a list of every file says less than that.
+    if mentioned.is_empty() && untested.len() > 1 {
+        let lines: usize = untested.iter().map(|source| source.lines).sum();
+        let message = format!("no tests here: {} sources with {lines} lines", untested.len());
+        return vec![Finding::new("missing-tests", ".", None, Severity::Info, message)];
+    }
     untested.sort_by_key(|source| (std::cmp::Reverse(source.lines), source.path));
     untested
         .into_iter()
@@ -188,5 +194,12 @@ mod tests {
             ]),
             ["app/models.py", "other/b.go", "src/lonely.rs", "web/cart.ts"]
         );
+    }
+
+    #[test]
+    fn a_folder_without_any_test_is_one_finding() {
+        let script = "function f() {}\n".repeat(40);
+        assert_eq!(untested(&[("lib/a.js", &script), ("lib/b.js", &script)]), ["."]);
+        assert_eq!(untested(&[("lib/a.js", &script)]), ["lib/a.js"]);
     }
 }

@@ -712,3 +712,53 @@ fn thousands_of_jobs_end_once_each() {
         );
     });
 }
+
+/// A keeper whose seconds are 5 ms, so that its minutes pass while one watches.
+fn hurried(state: &Path) -> std::process::Child {
+    let mut command = std::process::Command::new(exe());
+    command.arg("keeper").arg(state).env_clear().env("ORCHESTRATOR_TEST_SECOND_MS", "5");
+    let mut child = command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    // It lets go of its output when it can be reached.
+    std::io::Read::read_to_end(&mut child.stdout.take().unwrap(), &mut Vec::new()).unwrap();
+    child
+}
+
+#[test]
+fn a_keeper_that_nobody_needs_ends_after_a_minute_and_with_untaken_results_after_ten() {
+    block_on(async {
+        let owner = tempfile::tempdir().unwrap();
+        let state = owner.path().join("state");
+        // 60 s are 0.3 s here: long enough to be seen alive, and then gone.
+        let mut child = hurried(&state);
+        let begun = Instant::now();
+        tokio::task::spawn_blocking(move || assert!(child.wait().unwrap().success())).await.unwrap();
+        assert!(begun.elapsed() >= Duration::from_millis(250), "it did not wait for anybody");
+        // With a result that nobody took it waits ten times as long, and whoever comes then gets it.
+        let mut child = hurried(&state);
+        let rig = Rig::at(owner.path().to_owned()).await;
+        assert_eq!(rig.welcome.pid, child.id() as i32);
+        rig.start(rig.sh("untaken", "exit 7"));
+        wait_for_log(&state, "untaken").await;
+        drop(rig);
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        assert!(child.try_wait().unwrap().is_none(), "it went with a result that nobody has");
+        let mut rig = Rig::at(owner.path().to_owned()).await;
+        assert_eq!(rig.welcome.ended.iter().map(|ended| ended.id.as_str()).collect::<Vec<_>>(), ["untaken"]);
+        drop(std::mem::replace(&mut rig, Rig::new().await));
+        drop(rig);
+        tokio::task::spawn_blocking(move || assert!(child.wait().unwrap().success())).await.unwrap();
+        // It is on disk for the next one all the same.
+        let ended = |entry: &LogEntry| matches!(entry, LogEntry::Ended(ended) if ended.id == "untaken");
+        assert!(read_log(&state).iter().any(ended), "{:?}", read_log(&state));
+    });
+}
+
+/// Waits until the log says that a job is over.
+async fn wait_for_log(state: &Path, id: &str) {
+    let ended = |entry: &LogEntry| matches!(entry, LogEntry::Ended(ended) if ended.id == id);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !read_log(state).iter().any(ended) {
+        assert!(Instant::now() < deadline, "{id} did not end");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

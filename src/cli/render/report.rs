@@ -17,6 +17,8 @@ use crate::api::{
 const TAIL_LINES: usize = 6;
 /// Tasks that are listed by name in the summary of a run.
 const LANDED_MAX: usize = 12;
+/// Findings about the run itself that its summary shows.
+const NOTES_MAX: usize = 4;
 /// Findings of one task that the summary of a run shows.
 const FOUND_MAX: usize = 3;
 
@@ -28,6 +30,7 @@ pub fn summary(report: &Report, width: usize, paint: Paint) -> String {
         let command = shell_words(&check.command);
         let _ = writeln!(text, "  {} `{command}` was red before we began", paint.yellow("!"));
     }
+    text.push_str(&of_the_run(report, width, paint));
     let landed: Vec<&ReportTask> = report.tasks.iter().filter(|task| report.landed.contains(&task.task_id)).collect();
     if !landed.is_empty() {
         let _ = writeln!(text, "{}", paint.bold("Landed"));
@@ -43,6 +46,25 @@ pub fn summary(report: &Report, width: usize, paint: Paint) -> String {
     text.push_str(&not_landed(report, width, paint));
     text.push_str(&result_line(report, paint));
     text.push_str(&next_commands(report, paint));
+    text
+}
+
+/// What is to be said of the run itself: why it failed where no task did, and what was left out and why. (Warnings of
+/// the base's checks stand above.)
+fn of_the_run(report: &Report, width: usize, paint: Paint) -> String {
+    let mut text = String::new();
+    let of_run = report.findings.iter().filter(|finding| finding.task_id.is_none());
+    let said: Vec<&Finding> = of_run.filter(|finding| finding.level != FindingLevel::Warning).collect();
+    for finding in said.iter().take(NOTES_MAX) {
+        let line = cut(&one_line(&finding.text), width.max(40) * 2);
+        let _ = writeln!(text, "  {} {line}", level_mark(finding.level, paint));
+        for line in tail(&finding.tail, TAIL_LINES, 6, width).lines() {
+            let _ = writeln!(text, "{}", paint.dim(line));
+        }
+    }
+    if said.len() > NOTES_MAX {
+        let _ = writeln!(text, "  {}", paint.dim(&format!("and {} more", said.len() - NOTES_MAX)));
+    }
     text
 }
 
@@ -250,7 +272,9 @@ fn next_commands(report: &Report, paint: Paint) -> String {
         {
             add(format!("orchestrator log {}", failed.task_id), "read its whole output");
         }
-        add(format!("orchestrator retry {run}"), "try what failed again");
+        if !report.tasks.is_empty() {
+            add(format!("orchestrator retry {run}"), "try what failed again");
+        }
     }
     if rows.is_empty() {
         return String::new();

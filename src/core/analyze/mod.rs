@@ -165,6 +165,7 @@ pub(crate) mod tests {
             argv: argv.iter().map(|word| word.to_string()).collect(),
             origin: "Cargo.toml".into(),
             ecosystem: "cargo".into(),
+            missing: None,
         };
         Facts {
             vcs: "git".into(),

@@ -59,7 +59,13 @@ fn make(state: &State, ctx: &Ctx, run: &Run) -> Vec<Event> {
     let chosen = chosen_by_person(state, run).or(choice.chosen);
     if let Some(found) = chosen.as_ref().and_then(|name| playbooks.iter().find(|playbook| playbook.name == *name)) {
         return match playbook::expand(found, &BTreeMap::new(), facts) {
-            Ok(plan) => planned(state, ctx, run, plan, format!("playbook:{}", found.name), matched, facts),
+            Ok(plan) => {
+                let source = format!("playbook:{}", found.name);
+                let left_out = found.left_out(facts).into_iter().map(|note| Event::RunNoted { run: run.id, note });
+                let mut events = planned(state, ctx, run, plan, source, matched, facts);
+                events.extend(left_out.filter(|_| run.plan.is_none()));
+                events
+            }
             Err(error) => refuse(run, format!("the playbook {} does not fit here: {error}", found.name)),
         };
     }

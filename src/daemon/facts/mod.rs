@@ -130,7 +130,15 @@ impl Found {
     fn add(&mut self, role: Role, ecosystem: &str, origin: &str, argv: &[&str]) {
         let argv: Vec<String> = argv.iter().map(|word| word.to_string()).collect();
         if !self.commands.iter().any(|command| command.argv == argv) {
-            self.commands.push(FoundCommand { role, argv, origin: origin.into(), ecosystem: ecosystem.into() });
+            let (origin, ecosystem) = (origin.into(), ecosystem.into());
+            self.commands.push(FoundCommand { role, argv, origin, ecosystem, missing: None });
+        }
+    }
+
+    /// Says of the command added last that it starts a program which is not installed.
+    fn lacks(&mut self, program: Option<String>) {
+        if let (Some(command), Some(_)) = (self.commands.last_mut(), &program) {
+            command.missing = program;
         }
     }
 

@@ -72,7 +72,11 @@ fn project(tree: &Tree, found: &mut Found, dir: &str) {
                 argv.extend(if manager == "npm" { &["--", "--watchAll=false"][..] } else { &["--watchAll=false"] });
             }
             let origin = format!("{manifest}: scripts.{name}");
+            let known = found.commands.len();
             found.add(actual, manager, &origin, &argv);
+            if found.commands.len() > known {
+                found.lacks(lacks(tree, dir, body, scripts));
+            }
             break;
         }
     }
@@ -91,6 +95,26 @@ fn project(tree: &Tree, found: &mut Found, dir: &str) {
     if !dir.is_empty() {
         ecosystem.members.push(dir.to_string());
     }
+}
+
+/// The program that a script begins with, where it is a dependency's and the dependencies are not installed. Only what
+/// is certain: a plain word that neither PATH nor `node_modules/.bin` has, in a project that has no `node_modules`.
+fn lacks(tree: &Tree, dir: &str, body: &str, scripts: Option<&serde_json::Map<String, Value>>) -> Option<String> {
+    let installed = |folder: &str| tree.root.join(join(folder, "node_modules")).is_dir();
+    if installed(dir) || installed("") {
+        return None;
+    }
+    let mut words = body.split_whitespace().skip_while(|word| word.contains('=') || *word == "cross-env");
+    let mut first = words.next()?;
+    // `npm run other` is as good as what the other one begins with.
+    if matches!(first, "npm" | "yarn" | "pnpm") {
+        let name = words.find(|word| *word != "run" && !word.starts_with('-'))?;
+        let other = scripts?.get(name)?.as_str()?;
+        first = other.split_whitespace().find(|word| !word.contains('=') && *word != "cross-env")?;
+    }
+    let plain = first.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+    let shell = ["echo", "cd", "exit", "true", "false", "test", "if", "for", "export", "set", "command", "exec"];
+    (plain && !shell.contains(&first) && !tree.has_program(first)).then(|| first.to_owned())
 }
 
 /// The package manager, by `packageManager`, then by lock file, which in a monorepo may lie at the root.

@@ -35,6 +35,19 @@ impl Repo {
         }
     }
 
+    /// Puts what one commit changed, and nothing of what it was built on, onto another (5 processes). Neither moves.
+    ///
+    /// A merge with a stand-in for `onto` whose parent is the change's own: the change's parent is then where both come
+    /// from. (`merge-tree --merge-base` would say the same, from git 2.40 on.)
+    pub fn pick(&self, onto: &Oid, change: &Oid, message: &str) -> Result<Merge, LaneError> {
+        let parent: Oid = self.bare_call(["rev-parse", "--verify", &format!("{change}^1")]).line()?.parse()?;
+        let stand_in = self.commit_tree(&self.tree_of(onto)?, &[&parent], message)?;
+        match self.merge_trees(&stand_in, change)? {
+            Err(paths) => Ok(Merge::Conflict { paths }),
+            Ok(tree) => Ok(Merge::Clean { commit: self.commit_tree(&tree, &[onto], message)?, tree }),
+        }
+    }
+
     /// The merged tree, or the files in conflict (one process).
     pub(super) fn merge_trees(&self, ours: &Oid, theirs: &Oid) -> Result<Result<Oid, Vec<PathBuf>>, LaneError> {
         let mut call = self

@@ -67,9 +67,12 @@ run = \"./tool.sh && echo good > good.txt\"
 #[test]
 fn a_command_that_waits_for_input_gets_its_end_and_one_that_prints_without_end_is_capped() {
     let sandbox = Sandbox::new();
-    // 300 MB: more than any cap, and soon printed.
+    // A gigabyte.
     let said = sandbox
-        .run_do("cat > got.txt; head -c 300000000 /dev/zero | tr '\\\\0' 'x'; echo; echo the end", "test -f got.txt")
+        .run_do(
+            "cat > got.txt; yes xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx | head -c 1073741824; echo; echo the end",
+            "test -f got.txt",
+        )
         .exits(0);
     assert!(said.out.len() < 100_000);
     let logs = sandbox.workspace().join("logs");

@@ -4,13 +4,18 @@
 //! of the sandbox may be left, and no test ever looks at a process of another one.
 
 mod bring;
+mod clock;
 mod commands;
 mod journal;
 mod kill;
 mod life;
+mod limits;
 mod places;
 mod plans;
+mod power;
+mod ready;
 mod roles;
 pub mod sandbox;
 mod surroundings;
+mod terminal;
 mod wire;

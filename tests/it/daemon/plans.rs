@@ -112,3 +112,34 @@ fn three_hundred_tasks_at_ten_at_a_time() {
         }
     }
 }
+
+/// More than the journal once took as one commit (64 MiB): it is taken, begun, cancelled and read back.
+#[test]
+fn a_plan_of_eighty_megabytes_begins_and_is_cancelled() {
+    let sandbox = Sandbox::new();
+    let words = "x".repeat(2_000);
+    let mut plan = String::from("{\"version\": 1, \"tasks\": [");
+    for number in 0..40_000 {
+        let comma = if number == 0 { "" } else { "," };
+        write!(plan, "{comma}{{\"id\": \"t{number}\", \"effect\": \"none\", \"run\": \"sleep 0.2 # {words}\"}}")
+            .unwrap();
+    }
+    plan.push_str("]}");
+    assert!(plan.len() > 80_000_000);
+    let file = sandbox.file("plan.json", &plan);
+    sandbox.run(&["run", "--detach", "--jobs", "2", "--plan", file.to_str().unwrap()]).exits(0);
+    let mut wire = sandbox.wire();
+    let mut done = |least: u64| {
+        super::sandbox::eventually("its tasks", || {
+            let state = wire.ok("get_state", serde_json::json!({"session_id": "R-1"}));
+            let progress = &state["sessions"][0]["progress"];
+            (progress["completed_tasks"].as_u64() >= Some(least)).then(|| progress["total_tasks"].clone())
+        })
+    };
+    assert_eq!(done(3), 40_000);
+    sandbox.run(&["cancel", "R-1"]).exits(0);
+    assert_eq!(sandbox.wire().finished("R-1")["outcome"], "cancelled");
+    sandbox.run(&["daemon", "stop"]).exits(0);
+    sandbox.run(&["journal", "verify"]).exits(0);
+    assert_eq!(sandbox.run(&["status", "R-1", "--json"]).exits(0).json()["sessions"][0]["outcome"], "cancelled");
+}

@@ -262,6 +262,7 @@ impl Script {
                 argv: vec![test.to_owned()],
                 origin: "Makefile".into(),
                 ecosystem: "make".into(),
+                missing: None,
             });
         }
         let tree = words.key("tree").unwrap_or("t0").to_owned();

@@ -485,6 +485,7 @@ impl World {
                         argv: vec!["test".into()],
                         origin: "Makefile".into(),
                         ecosystem: "make".into(),
+                        missing: None,
                     });
                 }
                 let base = Base { commit: "c0".into(), tree: git::name(self.git.tree("c0")), ..Base::default() };

@@ -55,6 +55,22 @@ pub struct Playbook {
 }
 
 impl Playbook {
+    /// The repository's commands that this playbook would run if they could, a sentence each.
+    pub fn left_out(&self, facts: &Facts) -> Vec<String> {
+        let roles = self.tasks.iter().filter_map(|task| task.foreach);
+        let missing = roles.flat_map(|role| facts.commands(role).filter(|command| !runnable(facts, command)));
+        let said = missing.map(|command| {
+            let line = command.argv.join(" ");
+            match &command.missing {
+                Some(program) => {
+                    format!("`{line}` is left out: {program} is not installed here; install the dependencies first")
+                }
+                None => format!("`{line}` is left out: its program is not on the PATH"),
+            }
+        });
+        said.collect()
+    }
+
     /// The file it came from, as named to [`parse`].
     pub fn file(&self) -> &str {
         &self.file
@@ -137,8 +153,13 @@ impl fmt::Display for PlaybookError {
 
 impl std::error::Error for PlaybookError {}
 
-/// Whether every program that a found command needs is present, as far as the facts say.
+/// Whether a found command can do its work here, as far as the facts say.
 pub fn runnable(facts: &Facts, command: &FoundCommand) -> bool {
+    command.missing.is_none() && present(facts, command)
+}
+
+/// Whether every program that a found command itself starts with is present.
+fn present(facts: &Facts, command: &FoundCommand) -> bool {
     let has = |program: &str| facts.programs.get(program).copied().unwrap_or(true);
     let sub = match command.argv.as_slice() {
         [cargo, sub, ..] if cargo == "cargo" && matches!(sub.as_str(), "fmt" | "clippy") => format!("cargo-{sub}"),
@@ -152,9 +173,13 @@ pub fn runnable_commands(facts: &Facts, role: Role) -> impl Iterator<Item = &Fou
     facts.commands(role).filter(move |command| runnable(facts, command))
 }
 
-/// What `verify = "tests"` means here: the test commands, else the build commands, else nothing.
+/// What `verify = "tests"` means here: the test commands, else the build commands, else nothing. Tests that need what
+/// is not installed are tests all the same: a change that they could not judge is not proven.
 pub fn repository_checks(facts: &Facts) -> Vec<Argv> {
-    let of = |role| runnable_commands(facts, role).map(|command| command.argv.clone()).collect::<Vec<Argv>>();
+    let of = |role| {
+        let found = facts.commands(role).filter(|command| present(facts, command));
+        found.map(|command| command.argv.clone()).collect::<Vec<Argv>>()
+    };
     let tests = of(Role::Test);
     if tests.is_empty() { of(Role::Build) } else { tests }
 }

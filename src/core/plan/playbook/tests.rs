@@ -8,7 +8,7 @@ use crate::core::{
 
 fn command(role: Role, argv: &[&str]) -> FoundCommand {
     let argv = argv.iter().map(|word| word.to_string()).collect();
-    FoundCommand { role, argv, origin: "Cargo.toml".into(), ecosystem: "cargo".into() }
+    FoundCommand { role, argv, origin: "Cargo.toml".into(), ecosystem: "cargo".into(), missing: None }
 }
 
 /// A Cargo repository with tests; clippy is not installed.

@@ -71,7 +71,7 @@ impl World {
     pub fn with_tests(mut self) -> World {
         let argv = vec!["make".to_owned(), "test".to_owned()];
         let (origin, ecosystem) = ("Makefile".to_owned(), "make".to_owned());
-        self.facts.commands.push(FoundCommand { role: Role::Test, argv, origin, ecosystem });
+        self.facts.commands.push(FoundCommand { role: Role::Test, argv, origin, ecosystem, missing: None });
         self.facts.programs.insert("make".into(), true);
         self
     }

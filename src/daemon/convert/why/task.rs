@@ -4,7 +4,7 @@ use super::{Chain, decided};
 use crate::{
     api::{ApiError, Code, reply::BaseState},
     core::{
-        effect, graph,
+        effect, execute,
         job::End,
         plan::spec::{Effect, Kind},
         prove::CheckResult,
@@ -298,10 +298,5 @@ fn clash(task: &Task, other: &Task) -> Option<String> {
     if let Some(token) = own.resources.iter().find(|token| theirs.resources.contains(token)) {
         return Some(format!("it wants the resource {token:?} that is held by"));
     }
-    match (&own.writes, &theirs.writes) {
-        (Some(a), Some(b)) if graph::overlaps(a, b, cfg!(target_os = "macos")) => {
-            Some("it writes where something else may be written by".to_owned())
-        }
-        _ => None,
-    }
+    execute::clash(task, other).then(|| "it writes where something else may be written by".to_owned())
 }
