@@ -8,6 +8,7 @@
 
 mod calls;
 mod engine;
+mod front;
 mod lsp;
 mod measure;
 mod plan;
@@ -44,6 +45,7 @@ const GROUPS: &[Group] = &[
     ("lsp-read", lsp::read),
     ("lsp-start", lsp::start),
     ("lsp-action", lsp::action),
+    ("front-mcp", front::mcp),
 ];
 
 fn main() -> ExitCode {
