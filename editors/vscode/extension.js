@@ -73,6 +73,37 @@ function selection() {
   return { uri: editor.document.uri.toString(), range: { start: position(start), end: position(end) } };
 }
 
+/**
+ * A pick in which nothing is selected before somebody does: Enter alone answers nothing.
+ * @template {vscode.QuickPickItem} T
+ * @param {T[]} items
+ * @param {string} title
+ * @returns {Promise<T | undefined>}
+ */
+function pick(items, title) {
+  return new Promise((resolve) => {
+    /** @type {vscode.QuickPick<T>} */
+    const picker = vscode.window.createQuickPick();
+    picker.items = items;
+    picker.title = title;
+    picker.placeholder = 'Escape leaves it open';
+    picker.ignoreFocusOut = true;
+    picker.onDidAccept(() => {
+      const [chosen] = picker.selectedItems;
+      if (chosen) {
+        resolve(chosen);
+        picker.hide();
+      }
+    });
+    picker.onDidHide(() => {
+      resolve(undefined);
+      picker.dispose();
+    });
+    picker.show();
+    picker.activeItems = [];
+  });
+}
+
 /** @param {string | undefined} id */
 async function decide(id) {
   const reply = await execute('get_pending_decisions', {});
@@ -95,14 +126,14 @@ async function decide(id) {
   if (!decision) {
     return;
   }
-  const picked = await vscode.window.showQuickPick(
+  const picked = await pick(
     decision.options.map((option) => ({
       label: option.title,
       description: option.reversible ? '' : 'cannot be taken back',
       detail: option.effect,
       option,
     })),
-    { title: `${decision.decision_id}: ${decision.question}`, placeHolder: 'Escape leaves it open', ignoreFocusOut: true },
+    `${decision.decision_id}: ${decision.question}`,
   );
   // Nothing picked is no answer.
   if (!picked) {
@@ -183,7 +214,8 @@ function activate(context) {
     const server = { command, args: ['--lsp'] };
     client = new LanguageClient('orchestrator', 'Orchestrator', server, {
       documentSelector: [{ scheme: 'file' }],
-      initializationOptions: { status: true, inputBox: true },
+      // `toasts`: a question leaves the screen by itself, so the next one need not wait for its answer.
+      initializationOptions: { status: true, inputBox: true, toasts: true },
       middleware: {
         // The lens and the server's own command ask with a message; a quick pick shows more.
         executeCommand: (name, argument, next) =>

@@ -27,7 +27,7 @@ const NEOVIM: &[(&str, &str)] = &[
 const HELIX: &str = include_str!("../../editors/helix/languages.toml");
 const EMACS: &str = include_str!("../../editors/emacs/orchestrator.el");
 
-const VSCODE: &str = "The extension is packed from a clone of this repository, with node 22 or later:
+const VSCODE: &str = "The extension is packed from a clone of this repository, with node 18 or later:
 
   cd editors/vscode && npm ci && npm run pack
   code --install-extension orchestrator-0.1.0.vsix

@@ -52,6 +52,8 @@ pub struct Can {
     pub encoding: Encoding,
     /// The editor's own side asks for words (`initializationOptions.inputBox`).
     pub input_box: bool,
+    /// A question leaves the screen by itself and its answer may never come (`initializationOptions.toasts`).
+    pub toasts: bool,
 }
 
 impl Can {
@@ -83,6 +85,7 @@ impl Can {
             served_documents: yes("/capabilities/workspace/textDocumentContent/dynamicRegistration"),
             encoding,
             input_box: yes("/initializationOptions/inputBox"),
+            toasts: yes("/initializationOptions/toasts"),
         }
     }
 }
@@ -108,7 +111,7 @@ mod tests {
 
     #[test]
     fn what_is_declared_is_found() {
-        let can = Can::of(&json!({"initializationOptions": {"inputBox": true}, "capabilities": {
+        let can = Can::of(&json!({"initializationOptions": {"inputBox": true, "toasts": true}, "capabilities": {
             "general": {"positionEncodings": ["utf-32", "utf-8"]},
             "window": {"workDoneProgress": true, "showDocument": {"support": true}},
             "workspace": {"applyEdit": true, "codeLens": {"refreshSupport": true},
@@ -129,6 +132,7 @@ mod tests {
             served_documents: true,
             encoding: Encoding::Utf8,
             input_box: true,
+            toasts: true,
         };
         assert_eq!(can, all);
     }

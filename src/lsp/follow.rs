@@ -38,6 +38,10 @@ const HOUSEKEEPING_MAX: Duration = Duration::from_secs(2);
 /// Between two refreshes of the pages that the editor shows.
 const REFRESH_EVERY: Duration = Duration::from_secs(1);
 
+/// How long a question is taken to be on the screen of an editor whose questions leave it by themselves. VS Code's were
+/// seen to go after twelve seconds.
+const TOAST_LIFE: Duration = Duration::from_secs(15);
+
 /// Batches of events that may wait for us.
 const EVENTS_MAX: usize = 256;
 
@@ -94,6 +98,8 @@ struct Follower {
     questions: BTreeMap<u64, Question>,
     /// The one that is on the screen.
     asked: Option<u64>,
+    /// When it is gone from there, where it goes by itself.
+    gone_at: Option<Instant>,
     /// The one that the user wants next.
     wanted: Option<DecisionId>,
     /// Not now: until the user asks, or the daemon comes back.
@@ -121,6 +127,7 @@ pub async fn follow(shared: Arc<Shared>, mut wakes: mpsc::UnboundedReceiver<Wake
         own: BTreeSet::new(),
         questions: BTreeMap::new(),
         asked: None,
+        gone_at: None,
         wanted: None,
         put_off: BTreeSet::new(),
         overs: VecDeque::new(),
@@ -134,7 +141,7 @@ pub async fn follow(shared: Arc<Shared>, mut wakes: mpsc::UnboundedReceiver<Wake
     let mut link = Some(to);
     loop {
         let report_at = follower.progress.due_at().map(|at| follower.since + at);
-        let timer = [report_at, follower.refresh_at].into_iter().flatten().min();
+        let timer = [report_at, follower.refresh_at, follower.gone_at].into_iter().flatten().min();
         tokio::select! {
             wake = wakes.recv() => match wake {
                 Some(Wake::Ready) => {
@@ -203,6 +210,16 @@ impl Follower {
         }
         if moved {
             self.status();
+        }
+        if self.gone_at.is_some_and(|at| at <= Instant::now()) {
+            self.gone_at = None;
+            // Its answer still counts. It is not put a second time; what waits behind it gets its turn.
+            if let Some(Question::Decision(decision)) =
+                self.asked.take().and_then(|request| self.questions.get(&request))
+            {
+                self.put_off.insert(decision.decision_id);
+            }
+            self.ask_next();
         }
         if self.refresh_at.is_some_and(|at| at <= Instant::now()) {
             self.refresh_at = None;
@@ -392,6 +409,7 @@ impl Follower {
         let (request, answer) = self.shared.outbox.request("window/showMessageRequest", params);
         self.questions.insert(request, question);
         self.asked = Some(request);
+        self.gone_at = self.shared.can().toasts.then(|| Instant::now() + TOAST_LIFE);
         let wakes = self.shared.wakes.clone();
         self.tasks.spawn(async move {
             let Ok(answer) = answer.await else { return };

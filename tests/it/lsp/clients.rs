@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use crate::daemon::sandbox::{PATH, Sandbox};
+use crate::daemon::sandbox::{PATH, Sandbox, eventually};
 
 /// The program that a variable names, or a sentence that it is not there.
 fn client(variable: &str, what: &str) -> Option<PathBuf> {
@@ -72,9 +72,12 @@ fn neovim_after_setup_attaches_by_itself() {
     setup().says("was there already");
     let ask = "lua local ok = vim.wait(20000, function() local c = vim.lsp.get_clients({name = 'orchestrator', bufnr = 0})[1] \
                return c and c.initialized end, 20); io.stdout:write('attached ' .. tostring(ok) .. ' ' .. vim.fn.exists(':Orchestrator'))";
-    let arguments = ["--headless", "README.md", "-c", ask, "-c", "qa!"];
+    let arguments = ["--headless", "src/lib.txt", "-c", ask, "-c", "qa!"];
     let said = sandbox.finish(with_us(&sandbox, sandbox.command_of(&nvim, &arguments)));
     assert!(said.all().contains("attached true 2"), "{said:?}");
+    // Neovim does not wait for it; it ends by itself.
+    let served = || sandbox.processes().into_iter().any(|process| process.command.ends_with("--lsp"));
+    eventually("the end of the server", || (!served()).then_some(()));
 }
 
 #[test]
@@ -87,4 +90,21 @@ fn pytest_lsp_as_three_editors() {
     command.env("ORCHESTRATOR", env!("CARGO_BIN_EXE_orchestrator")).env("WORKSPACE", &sandbox.repo);
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     sandbox.finish(command).exits(0).says("6 passed");
+}
+
+/// The lines that a new user of VS Code copies, in the README and as `setup vscode` prints them, name what there is.
+#[test]
+fn the_lines_for_vs_code_name_what_there_is() {
+    let read = |name: &str| std::fs::read_to_string(here(name)).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&read("editors/vscode/package.json")).unwrap();
+    let packed = format!("orchestrator-{}.vsix", manifest["version"].as_str().unwrap());
+    assert!(manifest["scripts"]["pack"].is_string() && here("editors/vscode/package-lock.json").exists());
+    let sandbox = Sandbox::new();
+    let printed = sandbox.run(&["setup", "vscode"]).exits(0).out;
+    for text in [read("README.md"), printed] {
+        for line in ["cd editors/vscode && npm ci && npm run pack", &format!("code --install-extension {packed}")] {
+            assert!(text.contains(line), "{line:?} is missing:\n{text}");
+        }
+    }
+    assert!(read("README.md").contains("`orchestrator setup neovim`"), "what the test above follows");
 }

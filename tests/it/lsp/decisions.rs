@@ -125,6 +125,25 @@ fn a_dismissed_question_stays_open_and_comes_again_when_asked_for() {
 }
 
 #[test]
+fn where_questions_leave_the_screen_by_themselves_the_next_one_comes_and_the_first_may_still_be_answered() {
+    let sandbox = Sandbox::new();
+    let mut editor = Editor::start(&sandbox);
+    editor.options["toasts"] = json!(true);
+    editor.initialize(&sandbox, capable());
+    editor.notify("initialized", json!({}));
+    editor.command("process_request", json!({"request": asking()}));
+    let first = question(&mut editor);
+    let second = question(&mut editor);
+    assert_ne!(first["params"]["message"], second["params"]["message"]);
+    status(&mut editor, 2);
+    editor.reply(&first, title_of(&first, 0));
+    status(&mut editor, 1);
+    editor.reply(&second, title_of(&second, 0));
+    status(&mut editor, 0);
+    assert_eq!(editor.leave(), 0);
+}
+
+#[test]
 fn an_editor_that_vanishes_in_mid_question_leaves_it_open_for_the_next() {
     let sandbox = Sandbox::new();
     let mut editor = Editor::greeted(&sandbox, capable());

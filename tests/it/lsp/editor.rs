@@ -25,6 +25,8 @@ pub struct Editor {
     last: i64,
     /// Answers requests about housekeeping by itself, as editors do.
     pub answers: bool,
+    /// What `initialize` says beside capabilities.
+    pub options: Value,
 }
 
 /// A frame as it goes over the wire.
@@ -89,7 +91,15 @@ impl Editor {
             }
         });
         let input = child.stdin.take();
-        Editor { child, input, messages, kept: VecDeque::new(), last: 0, answers: true }
+        Editor {
+            child,
+            input,
+            messages,
+            kept: VecDeque::new(),
+            last: 0,
+            answers: true,
+            options: json!({"status": true}),
+        }
     }
 
     /// Starts it and greets it with these capabilities.
@@ -105,10 +115,11 @@ impl Editor {
     #[track_caller]
     pub fn initialize(&mut self, sandbox: &Sandbox, capabilities: Value) -> Value {
         let root = format!("file://{}", sandbox.repo.display());
+        let options = self.options.clone();
         self.ok(
             "initialize",
             json!({"processId": std::process::id(), "rootUri": root, "capabilities": capabilities,
-                "clientInfo": {"name": "Test Editor"}, "initializationOptions": {"status": true}}),
+                "clientInfo": {"name": "Test Editor"}, "initializationOptions": options}),
         )
     }
 

@@ -6,4 +6,5 @@ mod decisions;
 pub mod editor;
 mod pump;
 mod runs;
+mod transcript;
 mod wire;

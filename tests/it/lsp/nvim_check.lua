@@ -105,7 +105,7 @@ vim.cmd('Orchestrator decide')
 await('the answer', function()
   return #require('orchestrator').status.decisions == 0 and #vim.diagnostic.get(0) == 0
 end)
-fact('asked', asked[#asked])
+fact('asked', unpack(asked))
 vim.cmd('Orchestrator status')
 await('the status', function()
   return said[#said] and said[#said]:find('R-2')

@@ -3,6 +3,7 @@
     ORCHESTRATOR=path/to/orchestrator python -m pytest -q -p no:cacheprovider pytest_flow.py
 """
 
+import ast
 import asyncio
 import os
 import pathlib
@@ -73,9 +74,10 @@ async def test_a_mark_is_offered_as_a_request(client: LanguageClient):
         t.CodeActionParams(t.TextDocumentIdentifier(uri), here, t.CodeActionContext(diagnostics=[]))
     )
     assert [action.title for action in actions] == ["Orchestrate: do this TODO"]
-    command = actions[0].command if isinstance(actions[0], t.CodeAction) else actions[0]
-    assert command.command == "orchestrator.run"
-    assert command.arguments[0]["description"].endswith("and remove it: y")
+    # The library takes an action that carries a command for a command, whose name it then makes of that object.
+    command = ast.literal_eval(actions[0].command)
+    assert command["command"] == "orchestrator.run"
+    assert command["arguments"][0]["description"].endswith("and remove it: y")
 
 
 @pytest.mark.asyncio
