@@ -155,8 +155,9 @@ pub async fn decision(front: &Front, id: DecisionId) -> Result<Decision, ApiErro
     why.decision.map(|decision| *decision).ok_or_else(|| ApiError::not_found(id))
 }
 
-/// Option ids that a "decline" of the form stands for, where the decision has one.
-const DECLINES: [&str; 4] = ["decline", "deny", "reject", "no"];
+/// Option ids that a "decline" of the form stands for, where the decision has one. Not "no": whoever declines a question
+/// with Yes and No for its answers may only mean that they do not want to answer.
+const DECLINES: [&str; 3] = ["decline", "deny", "reject"];
 
 /// Records what a person said in a form. `Ok` is a remark: also that nothing was said.
 pub async fn one(front: &Front, decision: &Decision, said: Value) -> Result<String, ApiError> {
