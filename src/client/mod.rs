@@ -138,8 +138,10 @@ async fn reach(options: &ConnectOptions) -> Result<(UnixStream, Welcome), Connec
     }
 }
 
+/// Whether nobody is there to be reached. A daemon that dies while we wait for it to accept resets the connection.
 fn absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+    use io::ErrorKind::{ConnectionRefused, ConnectionReset, NotFound};
+    matches!(error.kind(), NotFound | ConnectionRefused | ConnectionReset)
 }
 
 /// The parameters of the greeting, by name.
