@@ -95,6 +95,11 @@ fn enable() -> String {
         text.push_str(&format!("require('orchestrator').setup({{ cmd = {{ '{program}', '--lsp' }} }})\n"));
     }
     text.push_str("vim.lsp.enable('orchestrator')\n");
+    // A package of this kind has nobody who makes its help known.
+    text.push_str(
+        "local doc = vim.fs.dirname(vim.fs.dirname(debug.getinfo(1, 'S').source:sub(2))) .. '/doc'\n\
+         if not vim.uv.fs_stat(doc .. '/tags') then\n  vim.cmd.helptags(vim.fn.fnameescape(doc))\nend\n",
+    );
     text
 }
 
