@@ -4,6 +4,7 @@ mod bad_input;
 pub mod client;
 mod decisions;
 mod eras;
+mod everywhere;
 mod model;
 mod real;
 mod rights;
