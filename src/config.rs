@@ -3,13 +3,19 @@
 //! A project file may only lower limits or tighten; what it may not say is refused by name.
 
 use std::{
+    collections::BTreeMap,
     env, fmt, io,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::{Settings, plan::spec::Retry, run::Interaction};
+use crate::core::{
+    Settings,
+    agent::{AgentProfile, DriverKind},
+    plan::spec::Retry,
+    run::Interaction,
+};
 
 /// Everything `config.toml` may say.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -29,6 +35,151 @@ pub struct Config {
     pub retry: RetryConfig,
     /// The background process.
     pub daemon: DaemonConfig,
+    /// What agents may cost.
+    pub budget: BudgetConfig,
+    /// Agents, by name. Those that are known by themselves need not be here; naming one changes it.
+    pub agents: BTreeMap<String, AgentConfig>,
+}
+
+/// What agents may cost.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BudgetConfig {
+    /// Of one run, US dollars.
+    pub run_usd: f64,
+    /// Of one day.
+    pub day_usd: f64,
+    /// Agent attempts of one run.
+    pub run_spawns: u32,
+}
+
+impl Default for BudgetConfig {
+    fn default() -> Self {
+        BudgetConfig { run_usd: 5.0, day_usd: 25.0, run_spawns: 20 }
+    }
+}
+
+/// One agent.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AgentConfig {
+    /// claude, acp or pull.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub driver: Option<DriverKind>,
+    /// Its command, program first; an empty one takes the agent away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
+    /// What it can do; empty = anything.
+    pub capabilities: Vec<String>,
+    /// What it is best at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub specialization: Option<String>,
+    /// Most tasks at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_load: Option<u32>,
+    /// The model to ask for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Whose quota it uses; agents of one account are limited together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// Names of variables that it gets from whoever asks for a run: its keys. They are never stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub env: Option<Vec<String>>,
+    /// standard or none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<String>,
+    /// US dollars per million tokens read and written, where it does not say what it costs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price: Option<(f64, f64)>,
+    /// Whether it may be asked for plans.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub planner: Option<bool>,
+    /// The mode to set in a session (acp).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+}
+
+/// An agent that is known without being declared.
+struct KnownAgent {
+    id: &'static str,
+    driver: DriverKind,
+    command: &'static [&'static str],
+    env: &'static [&'static str],
+    mode: Option<&'static str>,
+    /// Its own sandbox does not nest in ours.
+    own_sandbox: bool,
+}
+
+/// The agents that are looked for on every PATH, first choice first.
+const KNOWN_AGENTS: &[KnownAgent] = &[
+    KnownAgent {
+        id: "claude",
+        driver: DriverKind::Claude,
+        command: &["claude"],
+        env: &[
+            "ANTHROPIC_API_KEY",
+            "ANTHROPIC_AUTH_TOKEN",
+            "ANTHROPIC_BASE_URL",
+            "CLAUDE_CODE_OAUTH_TOKEN",
+            "CLAUDE_CONFIG_DIR",
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC",
+        ],
+        mode: None,
+        own_sandbox: false,
+    },
+    KnownAgent {
+        id: "codex",
+        driver: DriverKind::Acp,
+        command: &["codex-acp"],
+        env: &["OPENAI_API_KEY", "CODEX_API_KEY", "CODEX_HOME"],
+        mode: Some("workspace-write"),
+        own_sandbox: true,
+    },
+    KnownAgent {
+        id: "gemini",
+        driver: DriverKind::Acp,
+        command: &["gemini", "--acp"],
+        env: &["GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GEMINI_BASE_URL"],
+        mode: Some("default"),
+        own_sandbox: false,
+    },
+    KnownAgent {
+        id: "opencode",
+        driver: DriverKind::Acp,
+        command: &["opencode", "acp"],
+        env: &["OPENCODE_API_KEY", "OPENCODE_CONFIG", "ANTHROPIC_API_KEY", "OPENAI_API_KEY"],
+        mode: None,
+        own_sandbox: false,
+    },
+];
+
+/// Most tasks that an agent has at once where nothing else is said.
+const MAX_LOAD: u32 = 3;
+
+fn profile(id: &str, known: Option<&KnownAgent>, own: &AgentConfig) -> Option<AgentProfile> {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<String>>();
+    let driver = own.driver.or(known.map(|known| known.driver))?;
+    let command = own.command.clone().or(known.map(|known| words(known.command))).unwrap_or_default();
+    if command.is_empty() && driver != DriverKind::Pull {
+        return None;
+    }
+    let sandbox = if known.is_some_and(|known| known.own_sandbox) { "none" } else { "standard" };
+    Some(AgentProfile {
+        id: id.to_owned(),
+        driver,
+        command,
+        capabilities: own.capabilities.clone(),
+        specialization: own.specialization.clone(),
+        max_load: own.max_load.unwrap_or(MAX_LOAD).max(1),
+        model: own.model.clone(),
+        account: own.account.clone().unwrap_or_else(|| id.to_owned()),
+        env: own.env.clone().or(known.map(|known| words(known.env))).unwrap_or_default(),
+        sandbox: own.sandbox.clone().unwrap_or_else(|| sandbox.to_owned()),
+        planner: own.planner.unwrap_or(true),
+        price: own.price,
+        mode: own.mode.clone().or(known.and_then(|known| known.mode).map(str::to_owned)),
+    })
 }
 
 /// Where state is kept, and how long.
@@ -307,6 +458,21 @@ impl Config {
         if config.lanes.max < 2 {
             return bad("lanes.max must be at least 2: one for work, one for the checks of the base");
         }
+        for (id, agent) in &config.agents {
+            let known = KNOWN_AGENTS.iter().any(|known| known.id == id);
+            let wrong = |what: String, hint: &str| {
+                Err(ConfigError { message: format!("{file}: agents.{id}: {what}"), hint: hint.to_owned() })
+            };
+            if !known && agent.driver.is_none() {
+                return wrong("it has no driver".to_owned(), "driver = \"claude\", \"acp\" or \"pull\"");
+            }
+            if !known && agent.driver != Some(DriverKind::Pull) && agent.command.is_none() {
+                return wrong("it has no command".to_owned(), "command = [\"program\", \"argument\"]");
+            }
+            if agent.sandbox.as_deref().is_some_and(|level| !matches!(level, "standard" | "none")) {
+                return wrong("there is no such sandbox".to_owned(), "sandbox = \"standard\" or \"none\"");
+            }
+        }
         Ok(config)
     }
 
@@ -316,6 +482,24 @@ impl Config {
             "" => places,
             dir => Places { state: PathBuf::from(dir), ..places },
         }
+    }
+
+    /// The agents, those that are known first, in their order; then those that are only declared.
+    pub fn agent_profiles(&self) -> Vec<AgentProfile> {
+        let none = AgentConfig::default();
+        let known = KNOWN_AGENTS
+            .iter()
+            .filter_map(|known| profile(known.id, Some(known), self.agents.get(known.id).unwrap_or(&none)));
+        let declared = self.agents.iter().filter(|(id, _)| KNOWN_AGENTS.iter().all(|known| known.id != id.as_str()));
+        known.chain(declared.filter_map(|(id, own)| profile(id, None, own))).collect()
+    }
+
+    /// Names of variables that agents need and that are never stored.
+    pub fn agent_env(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.agent_profiles().into_iter().flat_map(|profile| profile.env).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     /// What the core is told.
@@ -331,6 +515,10 @@ impl Config {
             keep_runs: self.state.keep_runs,
             keep_days: self.state.keep_days,
             playbooks: crate::core::plan::playbook::builtin(),
+            agents: self.agent_profiles(),
+            run_usd: self.budget.run_usd,
+            day_usd: self.budget.day_usd,
+            run_spawns: self.budget.run_spawns,
             ..Settings::default()
         }
     }

@@ -71,6 +71,9 @@ pub struct Hello {
     /// What runs of this connection see, by [`env_allowed`]. The daemon filters it again.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
+    /// Keys of agents, by the names that the configuration has for them: held in memory, never stored.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, String>,
 }
 
 /// Who calls.

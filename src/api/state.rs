@@ -183,6 +183,40 @@ pub struct Agent {
     /// When its quota is back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limited_until: Option<Time>,
+    /// What its program says of its version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Where its program is; absent where it was not found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
+    /// The command it is started with.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub command: String,
+    /// `standard` or `none`; absent for sessions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<String>,
+    /// What it can do for us: `permission`, `resume`, `cost`, …
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub abilities: Vec<String>,
+    /// How its work was judged, by type of task.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub record: Vec<AgentRecord>,
+}
+
+/// How an agent's work of one type was judged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgentRecord {
+    /// The type of task.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Attempts that the checks judged.
+    pub judged: u32,
+    /// Those that they proved.
+    pub proven: u32,
+    /// Those where it said that it was done and the checks said no.
+    pub claimed_wrongly: u32,
+    /// The share that was proven, drawn towards one half while there is little.
+    pub score: f64,
 }
 
 /// Where an agent stands.

@@ -287,6 +287,12 @@ pub enum Verb {
         /// Its folder
         dir: PathBuf,
     },
+    /// Owns one agent's streams (started by the keeper)
+    #[command(hide = true)]
+    AgentHost {
+        /// Its folder
+        dir: PathBuf,
+    },
     /// A built-in fixer (started by playbooks)
     #[command(hide = true)]
     Fix {
@@ -304,7 +310,7 @@ pub enum Verb {
 }
 
 /// Verbs that no page of help lists: the program starts itself with them.
-const INTERNAL: &[&str] = &["keeper", "fix", "audit"];
+const INTERNAL: &[&str] = &["keeper", "agent-host", "fix", "audit"];
 
 /// A request and how to follow it.
 #[derive(Debug, Default, Args)]

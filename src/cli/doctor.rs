@@ -29,8 +29,6 @@ use crate::{
 const GIT_MIN: (u32, u32) = (2, 38);
 /// Below this lanes are not made (`[state] min_free_gb`).
 const FREE_MIN_BYTES: u64 = 5 << 30;
-/// Coding agents that we can drive, by the name of their program.
-const AGENTS: &[&str] = &["claude", "codex", "gemini", "opencode"];
 
 /// How one thing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -232,14 +230,28 @@ fn sandbox() -> Check {
 }
 
 fn programs(path: Option<&std::ffi::OsStr>) -> Vec<Check> {
-    let found: Vec<&str> = AGENTS.iter().copied().filter(|name| on_path(name, path)).collect();
-    let agents = match found.is_empty() {
-        false => check("agents", Health::Ok, found.join(", "), ""),
-        true => check(
+    let profiles = crate::config::Places::find()
+        .and_then(|places| crate::config::Config::load(&places))
+        .map(|config| config.agent_profiles())
+        .unwrap_or_default();
+    let there = |command: &[String]| command.first().is_some_and(|program| on_path(program, path));
+    let found: Vec<&str> =
+        profiles.iter().filter(|profile| there(&profile.command)).map(|profile| profile.id.as_str()).collect();
+    // An agent may be installed without what lets us drive it.
+    let half = on_path("codex", path) && !found.contains(&"codex");
+    let agents = match (found.is_empty(), half) {
+        (false, false) => check("agents", Health::Ok, found.join(", "), ""),
+        (_, true) => {
+            let have = if found.is_empty() { "codex without its adapter".to_owned() } else { found.join(", ") };
+            let remedy = "to drive Codex, install its adapter: npm install -g @agentclientprotocol/codex-acp";
+            check("agents", Health::Warn, have, remedy)
+        }
+        (true, false) => check(
             "agents",
             Health::Warn,
             "no coding agent on the PATH",
-            "the repository's own commands still work; with one of claude, codex, gemini, opencode more does",
+            "the repository's own commands still work, and a connected session can claim tasks; with one of claude, \
+             codex, gemini, opencode more does",
         ),
     };
     let shell = match on_path("sh", path) {

@@ -78,7 +78,7 @@ pub async fn agents<C: OrchestratorApiClient + Sync>(client: &C, console: &mut C
             "No agents: commands run by themselves. Coding agents on the PATH are found by `orchestrator doctor`.",
         )?;
     } else {
-        console.text(render::status::agents(&state, now(), console.width, console.paint))?;
+        console.text(render::agents::list(&state, now(), console.width, console.paint))?;
     }
     Ok(Exit::Completed)
 }

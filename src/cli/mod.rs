@@ -120,6 +120,7 @@ fn dispatch(cli: Cli, console: &mut Console) -> Result<Exit, CliError> {
         Some(Verb::Playbooks) => admin::playbooks(console, &workspace),
         Some(Verb::Journal { what }) => admin::journal(console, &workspace, &what),
         Some(Verb::Keeper { dir }) => seams::keeper(&dir),
+        Some(Verb::AgentHost { dir }) => seams::agent_host(&dir),
         Some(Verb::Daemon { what: DaemonWhat::Run { listen } }) => seams::daemon_run(listen),
         Some(Verb::Fix { name, path }) => seams::fix(console, &name, path.as_deref()),
         Some(Verb::Audit { name }) => seams::audit(console, &name),
@@ -292,6 +293,7 @@ async fn verbs<C: OrchestratorApiClient + Sync>(
         | Verb::Completions { .. }
         | Verb::Setup { .. }
         | Verb::Keeper { .. }
+        | Verb::AgentHost { .. }
         | Verb::Fix { .. }
         | Verb::Audit { .. }
         | Verb::Decisions { what: Some(DecisionsWhat::Replay { .. }) }

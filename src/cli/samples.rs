@@ -284,6 +284,12 @@ pub fn state() -> OrchestratorState {
             max_load: 3,
             state: AgentState::Executing,
             limited_until: None,
+            version: Some("2.1".into()),
+            program: Some("/usr/bin/claude".into()),
+            command: "claude".into(),
+            sandbox: Some("standard".into()),
+            abilities: vec!["permission".into()],
+            record: Vec::new(),
         }],
         queue: Queue { ready: 2, running: 1, max_workers: 10 },
         metrics: Metrics {

@@ -167,6 +167,12 @@ pub fn keeper(dir: &Path) -> Result<Exit, CliError> {
     }
 }
 
+/// Is the host of one agent until that is gone.
+pub fn agent_host(dir: &Path) -> Result<Exit, CliError> {
+    daemon::agents::run_host(dir).map_err(CliError::io("the agent's host ended"))?;
+    Ok(Exit::Completed)
+}
+
 /// Runs a built-in fixer.
 pub fn fix(console: &mut Console, name: &str, path: Option<&Path>) -> Result<Exit, CliError> {
     let found = upkeep::fix(name, path.unwrap_or(Path::new("."))).map_err(upkeep_error("fix", upkeep::FIXES))?;

@@ -103,7 +103,7 @@ async fn reach(options: &ConnectOptions) -> Result<(UnixStream, Welcome), Connec
     let mut deaths = 0;
     loop {
         match UnixStream::connect(places.socket()).await {
-            Ok(stream) => match greet(stream, options).await? {
+            Ok(stream) => match greet(stream, options, &config).await? {
                 Greeted::Here(stream, welcome) => return Ok((stream, *welcome)),
                 // An older one was asked to go; what it runs goes on under the keepers.
                 Greeted::Left => tokio::time::sleep(LOOK_AGAIN).await,
@@ -160,7 +160,7 @@ enum Greeted {
     Left,
 }
 
-async fn greet(mut stream: UnixStream, options: &ConnectOptions) -> Result<Greeted, ConnectError> {
+async fn greet(mut stream: UnixStream, options: &ConnectOptions, config: &Config) -> Result<Greeted, ConnectError> {
     let variables =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let hello = Hello {
@@ -169,6 +169,11 @@ async fn greet(mut stream: UnixStream, options: &ConnectOptions) -> Result<Greet
         workspace: options.workspace.display().to_string(),
         client: options.client.clone(),
         env: allowed_env(variables),
+        secrets: config
+            .agent_env()
+            .into_iter()
+            .filter_map(|name| Some((name.clone(), std::env::var(name).ok()?)))
+            .collect(),
     };
     let welcome: Welcome = match link::once(&mut stream, "hello", Greeting { hello }).await {
         Ok(Ok(welcome)) => welcome,

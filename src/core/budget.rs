@@ -9,6 +9,7 @@ use super::{
     Ctx,
     decide::{self, decision::DecisionKind},
     event::Event,
+    plan::spec::Kind,
     run::{Run, RunState},
     state::State,
 };
@@ -73,7 +74,9 @@ fn due_of(state: &State, ctx: &Ctx, run: &Run) -> Option<Event> {
     }
     let (most, of) = (run.allowed.spawns?, Limit::Spawns);
     let index = state.index.runs.get(&run.id)?;
-    let wants_more = !index.ready_shared.is_empty() || !index.ready_own.is_empty();
+    let agent = |(_, _, position): &(_, _, u32)| state.tasks[&run.tasks[*position as usize]].spec.kind() == Kind::Agent;
+    let wants_more =
+        !index.ready_shared.is_empty() || !index.ready_own.is_empty() || index.ready_other.iter().any(agent);
     if run.spawned >= most && wants_more {
         return Some(Event::BudgetReached { run: run.id, of });
     }

@@ -7,6 +7,8 @@
 use std::path::PathBuf;
 
 use super::{
+    agent::{AgentOrder, AgentPart, AskVerdict},
+    coordinate::prompt,
     event::Event,
     job::{JobId, JobOrder},
     plan::spec::{Argv, Effect as Touches, TaskSpec, Work},
@@ -136,6 +138,20 @@ pub enum Effect {
         /// The result; `None` where nothing landed.
         commit: Option<String>,
     },
+    /// Look up which agents there are.
+    FindAgents {
+        /// For this run.
+        run: RunId,
+    },
+    /// Tell an agent what it asked.
+    Answer {
+        /// Of this attempt.
+        attempt: AttemptId,
+        /// Its own number for the question.
+        request: String,
+        /// The answer.
+        verdict: AskVerdict,
+    },
     /// Delete what belongs to runs that are forgotten.
     Sweep,
     /// Bring a result into the checkout.
@@ -220,7 +236,20 @@ pub fn after(state: &State, settings: &Settings, event: &Event, effects: &mut Ve
         Event::CheckpointRestored { run, commit, .. } => {
             effects.push(Effect::SetRef { run: *run, to: commit.clone() });
         }
-        Event::RunSurveyed { .. }
+        Event::AgentsAsked { run } => effects.push(Effect::FindAgents { run: *run }),
+        Event::AskAnswered { attempt, request, verdict, .. } | Event::AskParked { attempt, request, verdict } => {
+            effects.push(Effect::Answer { attempt: *attempt, request: request.clone(), verdict: verdict.clone() });
+        }
+        Event::AgentSpoke { .. }
+        | Event::AgentAsked { .. }
+        | Event::AskWithdrawn { .. }
+        | Event::LeaseRenewed { .. }
+        | Event::TaskParked { .. }
+        | Event::NoteAdded { .. }
+        | Event::AgentsFound { .. }
+        | Event::AccountLimited { .. }
+        | Event::AccountFree { .. }
+        | Event::RunSurveyed { .. }
         | Event::RunAnalyzed { .. }
         | Event::RunApproved { .. }
         | Event::RunMoved { .. }
@@ -276,6 +305,9 @@ pub fn due(state: &State, settings: &Settings) -> Vec<Effect> {
         if run.plan.is_some() {
             effects.push(limit(run, settings));
         }
+        if run.looking {
+            effects.push(Effect::FindAgents { run: run.id });
+        }
         // Where the ref is just being moved, that effect says where to; both at once could end at either place.
         let advancing = |task: &Task| task.current().is_some_and(|(_, live)| live.phase == Phase::Advancing);
         if run.tip.is_some() && !run.tasks.iter().filter_map(|task| state.task(*task)).any(advancing) {
@@ -292,6 +324,7 @@ pub fn due(state: &State, settings: &Settings) -> Vec<Effect> {
         {
             if let Some((attempt, live)) = task.current() {
                 effects.extend(of_attempt(state, settings, task, attempt, live));
+                effects.extend(answers_due(attempt, live));
                 if run.cancelled || task.cancelled {
                     effects.extend(job_of(attempt, live).map(|job| Effect::Stop { job }));
                 }
@@ -310,10 +343,10 @@ fn of_attempt(state: &State, settings: &Settings, task: &Task, id: AttemptId, at
     let more = attempt.more.as_deref();
     match attempt.phase {
         Phase::Preparing => {
-            let commit = more?.from.clone()?;
+            let commit = more?.start.clone().or(more?.from.clone())?;
             Some(Effect::PrepareLane { attempt: id, run: run.id, lane: attempt.lane?, commit })
         }
-        Phase::Running if attempt.end.is_some() => None,
+        Phase::Running if attempt.end.is_some() || attempt.leased() => None,
         Phase::Running => Some(Effect::Start(order(state, run, task, id, attempt, JobId::Attempt(id), settings)?)),
         Phase::Harvesting => Some(Effect::Harvest {
             attempt: id,
@@ -347,13 +380,15 @@ fn of_attempt(state: &State, settings: &Settings, task: &Task, id: AttemptId, at
         Phase::Compensating => {
             Some(Effect::Start(order(state, run, task, id, attempt, JobId::Compensate(id), settings)?))
         }
-        Phase::AwaitingBase(_) | Phase::AwaitingBaseMerged(_) | Phase::Queued | Phase::Over => None,
+        Phase::AwaitingBase(_) | Phase::AwaitingBaseMerged(_) | Phase::Reviewing | Phase::Queued | Phase::Over => None,
     }
 }
 
 /// The job that an attempt in this phase has at the keeper.
 pub fn job_of(id: AttemptId, attempt: &Attempt) -> Option<JobId> {
     match attempt.phase {
+        // A session is no process of ours.
+        Phase::Running if attempt.leased() => None,
         Phase::Running => Some(JobId::Attempt(id)),
         Phase::Checking(index) => Some(JobId::Check(id, index)),
         Phase::Rechecking(index) => Some(JobId::Merged(id, index)),
@@ -378,7 +413,12 @@ fn order(
         Shared::Ready(lane) => Some(lane),
         Shared::None | Shared::Preparing(_) | Shared::Inspecting(_) => None,
     };
+    let agent = match job {
+        JobId::Attempt(_) => attempt.agent().and_then(|part| agent_order(state, run, task, part)),
+        _ => None,
+    };
     let argv = match job {
+        JobId::Attempt(_) if agent.is_some() => Vec::new(),
         JobId::Attempt(_) => command(&task.spec)?,
         JobId::Check(_, index) | JobId::Merged(_, index) => checks(run, task).get(index as usize)?.clone(),
         JobId::Probe(_) => extras.compensate.as_ref()?.probe.clone()?,
@@ -398,7 +438,34 @@ fn order(
         env,
         timeout_ms: Some((extras.timeout_s.unwrap_or(settings.timeout_s) * 1000.0) as u64),
         silence_ms: extras.silence_s.map(|seconds| (seconds * 1000.0) as u64),
+        agent: agent.map(Box::new),
     })
+}
+
+fn agent_order(state: &State, run: &Run, task: &Task, part: &AgentPart) -> Option<AgentOrder> {
+    let allocation = &part.allocation;
+    let found = run.agents.iter().flatten().find(|found| found.id == allocation.agent)?;
+    Some(AgentOrder {
+        agent: allocation.agent.clone(),
+        program: found.program.clone(),
+        prompt: prompt::of(state, run, task),
+        session: allocation.session.clone(),
+        resume: allocation.resume,
+        usd: allocation.usd,
+        tokens: allocation.tokens,
+    })
+}
+
+/// The answers that an agent may not have heard; it hears each once, however often it is sent.
+fn answers_due(attempt: AttemptId, live: &Attempt) -> Vec<Effect> {
+    if live.phase != Phase::Running || live.end.is_some() {
+        return Vec::new();
+    }
+    let asks = live.agent().map(|part| part.asks.as_slice()).unwrap_or_default().iter();
+    let answered = asks.filter_map(|ask| {
+        Some(Effect::Answer { attempt, request: ask.request.clone(), verdict: ask.verdict.clone()? })
+    });
+    answered.collect()
 }
 
 /// What people answered to the questions that a task waited for: the option's id under the question's own name, so
@@ -469,6 +536,7 @@ fn proving(run: &Run, settings: &Settings, base: bool) -> Option<Effect> {
             env: [("ORCHESTRATOR_RUN".to_owned(), run.id.to_string())].into(),
             timeout_ms: Some((settings.timeout_s * 1000.0) as u64),
             silence_ms: None,
+            agent: None,
         })),
     }
 }

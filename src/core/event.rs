@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    agent::{AgentEnd, Allocation, Ask, AskVerdict, FoundAgent, Note, Usage},
     analyze::Analysis,
     budget::Limit,
     decide::decision::{Answer, Decision},
@@ -99,6 +100,10 @@ pub enum Event {
         lane: Option<LaneId>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         from: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        start: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        agent: Option<Box<Allocation>>,
     },
     /// Its lane is laid out.
     #[serde(rename = "attempt.prepared")]
@@ -115,10 +120,63 @@ pub enum Event {
         ended_at: Timestamp,
         #[serde(default, skip_serializing_if = "String::is_empty")]
         tail: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        agent: Option<Box<AgentEnd>>,
     },
+    /// Its agent said which conversation it has, what it used or how far it is.
+    #[serde(rename = "attempt.spoke")]
+    AgentSpoke {
+        attempt: AttemptId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        usage: Option<Usage>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        percent: Option<f64>,
+    },
+    /// Its agent asks whether it may do something.
+    #[serde(rename = "ask.opened")]
+    AgentAsked { attempt: AttemptId, ask: Box<Ask> },
+    /// It was told.
+    #[serde(rename = "ask.answered")]
+    AskAnswered { attempt: AttemptId, request: String, verdict: AskVerdict, by: String },
+    /// It was told "not now": the decision stays open, and the clock goes on.
+    #[serde(rename = "ask.parked")]
+    AskParked { attempt: AttemptId, request: String, verdict: AskVerdict },
+    /// It no longer wants to know.
+    #[serde(rename = "ask.withdrawn")]
+    AskWithdrawn { attempt: AttemptId, request: String },
+    /// A session that claimed it has it for longer.
+    #[serde(rename = "lease.renewed")]
+    LeaseRenewed { attempt: AttemptId, until: Timestamp },
+    /// A task waits for an answer that its agent was told not to wait for.
+    #[serde(rename = "task.parked")]
+    TaskParked { task: TaskId, decision: DecisionId },
+    /// An agent left a note for the others of its run.
+    #[serde(rename = "note.added")]
+    NoteAdded { run: RunId, note: Note },
+    /// Which agents there are for a run is looked up.
+    #[serde(rename = "agents.asked")]
+    AgentsAsked { run: RunId },
+    /// These are.
+    #[serde(rename = "agents.found")]
+    AgentsFound { run: RunId, agents: Vec<FoundAgent> },
+    /// An account has nothing left until then.
+    #[serde(rename = "agent.limited")]
+    AccountLimited { account: String, until: Timestamp },
+    /// That time is over.
+    #[serde(rename = "agent.free")]
+    AccountFree { account: String },
     /// Its lane was read for changes.
     #[serde(rename = "attempt.harvested")]
-    AttemptHarvested { attempt: AttemptId, commit: String, tree: String, diff: DiffStat },
+    AttemptHarvested {
+        attempt: AttemptId,
+        commit: String,
+        tree: String,
+        diff: DiffStat,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        paths: Vec<String>,
+    },
     /// It waits for something else now.
     #[serde(rename = "attempt.moved")]
     AttemptMoved { attempt: AttemptId, to: Phase },

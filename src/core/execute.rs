@@ -9,13 +9,13 @@ use super::{
     decide::{self, decision::DecisionKind},
     event::Event,
     graph, land,
-    plan::spec::Effect as Touches,
+    plan::spec::{Effect as Touches, Kind},
     run::{Proving, Run, RunState, Shared, Trigger},
     state::{RunIndex, State},
-    task::Task,
+    task::{Attempt, Task},
     track::moved,
 };
-use crate::ids::AttemptId;
+use crate::ids::{AttemptId, LaneId};
 
 /// How many readers are handed out at once for a run of so many jobs, and below how many more are handed out.
 ///
@@ -37,7 +37,7 @@ const LOOK_MAX: usize = 64;
 
 /// What is due to start, after what is due to land.
 pub fn due(state: &mut State, ctx: &mut Ctx) -> Vec<Event> {
-    let landing = land::due(state);
+    let landing = land::due(state, ctx.now);
     if !landing.is_empty() {
         return landing;
     }
@@ -94,7 +94,7 @@ fn base_checks(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex) -> Option<
     let next = run.baseline.iter().position(|check| check.result.is_none());
     match (run.proving_base, next) {
         (Proving::Idle, Some(_))
-            if run.state == RunState::Monitoring && !run.cancelled && !index.ready_own.is_empty() =>
+            if run.state == RunState::Monitoring && !run.cancelled && base_is_wanted(state, run, index) =>
         {
             let lane = state.free_lane(ctx.settings.lanes_max)?;
             Some(Event::BasePreparing { run: run.id, lane })
@@ -107,6 +107,32 @@ fn base_checks(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex) -> Option<
         (Proving::Running(..), None) => Some(Event::BaseFreed { run: run.id }),
         _ => None,
     }
+}
+
+/// Whoever is about to change something, or is at it, will be compared with the untouched base.
+fn base_is_wanted(state: &State, run: &Run, index: &RunIndex) -> bool {
+    let agent = |(_, _, position): &(_, _, u32)| state.tasks[&run.tasks[*position as usize]].spec.kind() == Kind::Agent;
+    !index.ready_own.is_empty() || !index.trying_own.is_empty() || index.ready_other.iter().any(agent)
+}
+
+/// Whether a task may start beside those of its run that are under way: a place is free, nobody has the same token or
+/// writes the same files.
+pub fn may_start(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex, task: &Task) -> bool {
+    let may_use = run.exhausted.is_none() && run.allowed.spawns.is_none_or(|most| run.spawned < most);
+    if !may_use || (run.in_order() && index.trying() > 0) {
+        return false;
+    }
+    let extras = task.spec.extras();
+    let busy = index.trying_own.iter().filter_map(|task| state.task(*task));
+    (index.trying_own.len() as u32) < run.jobs(ctx.settings.workers)
+        && !extras.resources.iter().any(|token| state.index.tokens.contains(token))
+        && !busy.into_iter().any(|other| clash(task, other))
+}
+
+/// Whether an agent's work was judged and found wanting.
+pub fn judged_wrong(attempt: &Attempt) -> bool {
+    let failure = attempt.more.as_ref().and_then(|more| more.failure.as_ref());
+    failure.is_some_and(|failure| failure.class == "wrong_output")
 }
 
 /// The readers' lane comes with the first reader and goes when none is due: one that waits for an answer or for its
@@ -138,7 +164,7 @@ fn claim_shared(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex) -> Vec<Ev
     let due = index.ready_shared.iter().take(most);
     due.map(|(_, _, position)| {
         let task = &state.tasks[&run.tasks[*position as usize]];
-        Event::AttemptClaimed { attempt: next_attempt(task), lane: None, from: None }
+        claimed(next_attempt(task), None, None)
     })
     .collect()
 }
@@ -178,6 +204,16 @@ fn claim_own(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex) -> Option<Ev
         !clashes
     })?;
     if task.spec.effect == Touches::External && !task.approved {
+        return Some(ask_external(state, ctx, run, task));
+    }
+    let lane = state.free_lane(ctx.settings.lanes_max)?;
+    let from = run.tip_commit()?.to_owned();
+    Some(claimed(next_attempt(task), Some(lane), Some(from)))
+}
+
+/// The question that stands before an effect outside.
+pub fn ask_external(state: &State, ctx: &Ctx, run: &Run, task: &Task) -> Event {
+    {
         let detail = format!(
             "`{}` has effects outside the repository that git cannot take back.{}",
             super::track::command_line(&task.spec),
@@ -187,7 +223,7 @@ fn claim_own(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex) -> Option<Ev
             }
         );
         let production = task.spec.extras().environment.as_deref().or(run.request.environment.as_deref());
-        return Some(decide::open(state, ctx, run, DecisionKind::Permission, Some(task), |decision| {
+        decide::open(state, ctx, run, DecisionKind::Permission, Some(task), |decision| {
             decision.question = decide::short(&format!("May {} run? {}", task.id, task.spec.title()));
             decision.detail = detail;
             decision.criticality = if production == Some("production") { 0.9 } else { 0.7 };
@@ -195,11 +231,12 @@ fn claim_own(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex) -> Option<Ev
                 decide::choice("allow", "Run it", "It runs once, now.", false),
                 decide::choice("deny", "Do not run it", "The task is cancelled; what needs it is blocked.", true),
             ];
-        }));
+        })
     }
-    let lane = state.free_lane(ctx.settings.lanes_max)?;
-    let from = run.tip_commit()?.to_owned();
-    Some(Event::AttemptClaimed { attempt: next_attempt(task), lane: Some(lane), from: Some(from) })
+}
+
+fn claimed(attempt: AttemptId, lane: Option<LaneId>, from: Option<String>) -> Event {
+    Event::AttemptClaimed { attempt, lane, from, start: None, agent: None }
 }
 
 /// Whether two tasks of a run must not run at once: they write the same files.
@@ -211,6 +248,7 @@ pub fn clash(a: &Task, b: &Task) -> bool {
     }
 }
 
-fn next_attempt(task: &Task) -> AttemptId {
+/// The attempt that a task would have next.
+pub fn next_attempt(task: &Task) -> AttemptId {
     AttemptId { task: task.id, generation: task.attempts.len() as u32 + 1 }
 }

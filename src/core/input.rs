@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    decide::decision::By,
+    agent::{FoundAgent, Usage},
+    decide::{decision::By, gate::Judgement},
     facts::Facts,
     job::{JobId, JobResult},
     plan::spec::TaskSpec,
@@ -98,11 +99,76 @@ pub enum Command {
     },
     /// Set runs back to a checkpoint.
     RestoreCheckpoint(CheckpointId),
+    /// A session wants a task to work on: this one, or any that is offered.
+    ClaimTask {
+        /// This one.
+        task: Option<TaskId>,
+        /// Who.
+        holder: String,
+    },
+    /// An agent says something about its own attempt.
+    AgentReport {
+        /// Which.
+        attempt: AttemptId,
+        /// What.
+        word: AgentWord,
+    },
+}
+
+/// What an agent says through our own calls.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AgentWord {
+    /// It is there.
+    Present,
+    /// It goes on; so far, per cent.
+    Progress(Option<f64>),
+    /// It says that it is done.
+    Done(String),
+    /// It gives up.
+    Failed(String),
+    /// A note for the others of its run.
+    Note(String),
+}
+
+/// What an agent's conversation says, read by its driver.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AgentSaid {
+    /// Which conversation it has.
+    Session(String),
+    /// What it used so far.
+    Usage(Usage),
+    /// It asks whether it may do something; what the gate says of that.
+    Asked {
+        /// Its own number for it.
+        request: String,
+        /// The tool.
+        tool: String,
+        /// What it would do with it.
+        input: serde_json::Value,
+        /// What the gate says.
+        judgement: Box<Judgement>,
+    },
+    /// It no longer wants to know.
+    Withdrawn(String),
 }
 
 /// What happened outside.
 #[derive(Debug, Clone)]
 pub enum Report {
+    /// Which agents there are for a run.
+    AgentsFound {
+        /// For this run.
+        run: RunId,
+        /// These.
+        agents: Vec<FoundAgent>,
+    },
+    /// An agent said something.
+    AgentSaid {
+        /// In this attempt.
+        attempt: AttemptId,
+        /// What.
+        said: AgentSaid,
+    },
     /// A daemon has taken the journal up: nothing happened, but something may be due.
     Woken,
     /// The repository was looked at.
@@ -194,6 +260,8 @@ pub enum Report {
         tree: String,
         /// How much changed.
         diff: DiffStat,
+        /// Where, the first few.
+        paths: Vec<String>,
     },
     /// A change was merged with what had landed.
     Merged {

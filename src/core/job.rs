@@ -6,7 +6,10 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::plan::spec::Argv;
+use super::{
+    agent::{AgentEnd, AgentOrder},
+    plan::spec::Argv,
+};
 use crate::{
     ids::{AttemptId, LaneId, RunId},
     time::Timestamp,
@@ -110,6 +113,8 @@ pub struct JobOrder {
     pub timeout_ms: Option<u64>,
     /// Limit without output, milliseconds.
     pub silence_ms: Option<u64>,
+    /// Where it is an agent's attempt: what it is told. `argv` is then its driver's business.
+    pub agent: Option<Box<AgentOrder>>,
 }
 
 /// Every way a process can end.
@@ -169,8 +174,12 @@ pub struct JobResult {
     pub tail: String,
     /// Names of failed tests found in the whole kept output; only for checks.
     pub failures: Vec<String>,
+    /// How many tests its output says were run; only for checks.
+    pub tests_ran: Option<u32>,
     /// Bytes it printed.
     pub output_bytes: u64,
+    /// What its agent said of the end, where it was one's.
+    pub agent: Option<Box<AgentEnd>>,
 }
 
 #[cfg(test)]

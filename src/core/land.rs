@@ -4,25 +4,30 @@
 //! if the merge is another tree than the one that was proven, and only then moves the run's ref.
 
 use super::{
-    decide::decision::DecisionKind,
+    agent::AgentPart,
+    analyze::IntentWord,
+    decide::{self, decision::DecisionKind},
     effect::checks,
     event::Event,
     job::End,
     plan::spec::Effect as Touches,
-    prove::{CheckResult, Verdict, judge},
+    prove::{CheckResult, Verdict, honest, judge},
     recover::failure,
     run::Run,
     state::State,
     task::{Attempt, Phase, Settled, Task, TaskState},
 };
-use crate::ids::AttemptId;
+use crate::{
+    ids::{AttemptId, DecisionId},
+    time::Timestamp,
+};
 
 /// What the reported attempts lead to.
-pub fn due(state: &mut State) -> Vec<Event> {
+pub fn due(state: &mut State, now: Timestamp) -> Vec<Event> {
     while let Some(id) = state.index.due.pop_front() {
         let Some((task, attempt)) = state.live(id) else { continue };
         let Some(run) = state.run(task.run) else { continue };
-        let events = advance(state, run, task, id, attempt);
+        let events = advance(state, run, task, id, attempt, now);
         if !events.is_empty() {
             return events;
         }
@@ -44,25 +49,27 @@ fn next_turn(state: &State, run: &Run) -> Option<Event> {
     (!busy && !run.cancelled).then_some(Event::AttemptMoved { attempt: first, to: Phase::Merging })
 }
 
-fn advance(state: &State, run: &Run, task: &Task, id: AttemptId, attempt: &Attempt) -> Vec<Event> {
+fn advance(state: &State, run: &Run, task: &Task, id: AttemptId, attempt: &Attempt, now: Timestamp) -> Vec<Event> {
     match attempt.phase {
         Phase::Running => match &attempt.end {
-            Some(end) => after_running(run, task, id, attempt, end),
+            Some(end) => after_running(state, run, task, id, attempt, end),
             None => Vec::new(),
         },
-        Phase::Harvesting => after_harvest(run, task, id, attempt),
-        Phase::Checking(index) | Phase::AwaitingBase(index) => after_check(state, run, task, id, attempt, index, false),
+        Phase::Harvesting => after_harvest(state, run, task, id, attempt, now),
+        Phase::Checking(index) | Phase::AwaitingBase(index) => {
+            after_check(state, run, task, id, attempt, (index, false), now)
+        }
         Phase::Rechecking(index) | Phase::AwaitingBaseMerged(index) => {
-            after_check(state, run, task, id, attempt, index, true)
+            after_check(state, run, task, id, attempt, (index, true), now)
         }
         Phase::Merging => after_merge(run, task, id, attempt),
-        Phase::Preparing | Phase::Queued | Phase::Restaging | Phase::Advancing => Vec::new(),
+        Phase::Preparing | Phase::Reviewing | Phase::Queued | Phase::Restaging | Phase::Advancing => Vec::new(),
         // The two steps of an undo outside report through `track::record`, which knows their results.
         Phase::Probing | Phase::Compensating | Phase::Over => Vec::new(),
     }
 }
 
-fn after_running(run: &Run, task: &Task, id: AttemptId, attempt: &Attempt, end: &End) -> Vec<Event> {
+fn after_running(state: &State, run: &Run, task: &Task, id: AttemptId, attempt: &Attempt, end: &End) -> Vec<Event> {
     if end.success() {
         return if attempt.lane.is_some() {
             vec![Event::AttemptMoved { attempt: id, to: Phase::Harvesting }]
@@ -83,6 +90,13 @@ fn after_running(run: &Run, task: &Task, id: AttemptId, attempt: &Attempt, end: 
         }];
     }
     let tail = attempt.more.as_ref().map_or("", |more| more.tail.as_str());
+    if let Some(part) = attempt.agent().filter(|_| attempt.lane.is_some() && attempt.more.as_ref().is_some()) {
+        // What an agent did before it had to stop is kept for the attempt that follows.
+        if may_have_run && attempt.more.as_ref().is_some_and(|more| more.commit.is_none()) && *end != End::Lost {
+            return vec![Event::AttemptMoved { attempt: id, to: Phase::Harvesting }];
+        }
+        return agent_stopped(state, task, id, part, end, tail);
+    }
     vec![Event::AttemptOver { attempt: id, failure: Some(failure::of_end(end, tail)) }]
 }
 
@@ -93,10 +107,71 @@ fn taking_back(task: &Task) -> Option<Phase> {
     Some(if compensate.probe.is_some() { Phase::Probing } else { Phase::Compensating })
 }
 
-fn after_harvest(run: &Run, task: &Task, id: AttemptId, attempt: &Attempt) -> Vec<Event> {
+/// An agent that did not end well: its account is empty, its limit reached, or it broke off.
+fn agent_stopped(state: &State, task: &Task, id: AttemptId, part: &AgentPart, end: &End, tail: &str) -> Vec<Event> {
+    let said = part.end.clone().unwrap_or_default();
+    let mut events = Vec::new();
+    if let Some(until) = said.limited_until {
+        // The account is parked, not the task: whoever else can do it may.
+        events.push(Event::AccountLimited { account: part.account(), until });
+    }
+    if let Some(decision) = part.parked_on().filter(|decision| waits_for(state, *decision)) {
+        events.push(Event::AttemptOver { attempt: id, failure: None });
+        events.push(Event::TaskParked { task: task.id, decision });
+        return events;
+    }
+    let failure = match &said.trouble {
+        Some(trouble) => failure::of_agent(end, trouble, if tail.is_empty() { &said.said } else { tail }),
+        None => failure::of_end(end, tail),
+    };
+    events.push(Event::AttemptOver { attempt: id, failure: Some(failure) });
+    events
+}
+
+/// Whether a decision is open still.
+fn waits_for(state: &State, decision: DecisionId) -> bool {
+    state.decisions.get(&decision).is_some_and(|decision| decision.open())
+}
+
+fn after_harvest(
+    state: &State,
+    run: &Run,
+    task: &Task,
+    id: AttemptId,
+    attempt: &Attempt,
+    now: Timestamp,
+) -> Vec<Event> {
     let Some(more) = attempt.more.as_deref() else { return Vec::new() };
     let (Some(commit), Some(from)) = (&more.commit, &more.from) else { return Vec::new() };
     let changed = commit != from;
+    if let (Some(part), Some(end)) = (attempt.agent(), &attempt.end) {
+        if *end == End::Cancelled {
+            return vec![settled(task, Settled::Cancelled, "cancelled")];
+        }
+        if !end.success() {
+            return agent_stopped(state, task, id, part, end, &more.tail);
+        }
+        if let Some(decision) = part.parked_on() {
+            // It stopped because nobody answered in time: what it did so far is kept, and it goes on when somebody does.
+            let over = Event::AttemptOver { attempt: id, failure: None };
+            return match waits_for(state, decision) {
+                true => vec![over, Event::TaskParked { task: task.id, decision }],
+                false => vec![over, Event::TaskReopened { task: task.id }],
+            };
+        }
+        if task.spec.effect == Touches::None && !changed {
+            let said = part.end.as_ref().map_or("", |end| end.said.as_str());
+            return vec![settled(task, Settled::Completed, said)];
+        }
+        if !changed && task.spec.effect != Touches::None {
+            let what = "it says that it is done, and changed nothing";
+            return vec![Event::AttemptOver { attempt: id, failure: Some(failure::judged(what)) }];
+        }
+        if changed && task.spec.effect != Touches::None && checks(run, task).is_empty() {
+            let why = "no command could be found that would prove it";
+            return review(state, run, task, id, attempt, why, now);
+        }
+    }
     if changed && task.spec.effect == Touches::None {
         let what = "it changed files though its plan says effect = \"none\"; declare effect = \"workspace\"";
         return vec![Event::AttemptOver { attempt: id, failure: Some(failure::wrong_output(what)) }];
@@ -121,8 +196,8 @@ fn after_check(
     task: &Task,
     id: AttemptId,
     attempt: &Attempt,
-    index: u32,
-    merged: bool,
+    (index, merged): (u32, bool),
+    now: Timestamp,
 ) -> Vec<Event> {
     let Some(more) = attempt.more.as_deref() else { return Vec::new() };
     let results = if merged { &more.rechecks } else { &more.checks };
@@ -141,7 +216,15 @@ fn after_check(
     let waiting = matches!(attempt.phase, Phase::AwaitingBase(_) | Phase::AwaitingBaseMerged(_));
     // Who reads the untouched base is not compared with it: what is red there is what was to be found out.
     let base = if attempt.lane.is_none() { Some(None) } else { base_of(run, all.get(index as usize)) };
-    match judge(result, base) {
+    let verdict = match (judge(result, base), base) {
+        // What an agent did is always compared: a check that is green may have been made so.
+        (Verdict::Proven(_), None) if attempt.agent().is_some() => Verdict::NeedsBaseline,
+        (Verdict::Proven(words), Some(Some(before))) if attempt.agent().is_some() => {
+            honest(words, result, before, mends(run, task))
+        }
+        (verdict, _) => verdict,
+    };
+    match verdict {
         Verdict::NeedsBaseline if waiting => Vec::new(),
         Verdict::NeedsBaseline => {
             let to = if merged { Phase::AwaitingBaseMerged(index) } else { Phase::AwaitingBase(index) };
@@ -152,6 +235,11 @@ fn after_check(
             vec![Event::AttemptMoved { attempt: id, to }]
         }
         Verdict::Proven(_) if merged => vec![Event::AttemptMoved { attempt: id, to: Phase::Advancing }],
+        Verdict::Proven(_)
+            if let Some(why) = attempt.agent().and_then(|part| self_judged(part, &all)).filter(|_| !merged) =>
+        {
+            review(state, run, task, id, attempt, &why, now)
+        }
         Verdict::Proven(_) if more.commit.is_some() && more.commit != more.from => {
             vec![Event::AttemptMoved { attempt: id, to: Phase::Queued }]
         }
@@ -161,12 +249,60 @@ fn after_check(
             let command = all.get(index as usize).map_or(String::new(), |argv| argv.join(" "));
             let place = if merged { " on the tree merged with what had landed" } else { "" };
             let what = format!("not proven by `{command}`{place}: {why}\n{}", result.tail);
-            vec![Event::AttemptOver { attempt: id, failure: Some(failure::wrong_output(&what)) }]
+            let failure = match attempt.agent() {
+                Some(_) => failure::judged(&what),
+                None => failure::wrong_output(&what),
+            };
+            vec![Event::AttemptOver { attempt: id, failure: Some(failure) }]
         }
         Verdict::Environment(why) => {
             vec![Event::AttemptOver { attempt: id, failure: Some(failure::environment(&why)) }]
         }
     }
+}
+
+/// Whether the work is to mend what is red: then a check that stays as red as it was proves nothing.
+fn mends(run: &Run, task: &Task) -> bool {
+    let fix = run.analysis.as_ref().is_some_and(|analysis| analysis.intent.primary == Some(IntentWord::Fix));
+    task.spec.kind_word.as_ref() == "fix" || (fix && run.tasks.len() == 1)
+}
+
+/// Why an agent's own change may have decided what its checks say, if that is so: it touched a file that a check names.
+fn self_judged(part: &AgentPart, checks: &[super::plan::spec::Argv]) -> Option<String> {
+    let named = |path: &&String| {
+        let path = path.as_str();
+        checks.iter().flatten().any(|word| word == path || word.strip_prefix("./") == Some(path))
+    };
+    let path = part.paths.iter().find(named)?;
+    Some(format!("it changed {path}, which is part of what was to prove it"))
+}
+
+/// A person looks at a change that nothing else can judge.
+fn review(
+    state: &State,
+    run: &Run,
+    task: &Task,
+    id: AttemptId,
+    attempt: &Attempt,
+    why: &str,
+    now: Timestamp,
+) -> Vec<Event> {
+    let commit = attempt.more.as_ref().and_then(|more| more.commit.as_deref()).unwrap_or("-");
+    let paths = attempt.agent().map(|part| part.paths.join(", ")).unwrap_or_default();
+    let said = attempt.agent().and_then(|part| Some(part.end.as_ref()?.said.as_str())).unwrap_or_default();
+    let open = decide::open_at(state, now, run, DecisionKind::Review, Some(task), |decision| {
+        decision.question = decide::short(&format!("Take the change of {}? {}", task.id, task.spec.title()));
+        decision.detail = format!(
+            "The change of {} is ready, but {why}. Files: {paths}. See it with `git show {commit}`.\n\n{said}",
+            task.id
+        );
+        decision.criticality = 0.3;
+        decision.options = vec![
+            decide::choice("accept", "Take it", "It joins the run's result as it is.", true),
+            decide::choice("reject", "Leave it out", "It is dropped; what needs it is blocked.", true),
+        ];
+    });
+    vec![Event::AttemptMoved { attempt: id, to: Phase::Reviewing }, open]
 }
 
 /// What a check said of the untouched base: `None` = not known yet, `Some(None)` = it is not among the base's checks.

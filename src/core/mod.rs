@@ -8,6 +8,7 @@
 //!
 //! When you look for "why did this task start?", there is one place to look: the stages, in the order of [`STAGES`].
 
+pub mod agent;
 pub mod analyze;
 pub mod budget;
 pub mod coordinate;
@@ -27,6 +28,7 @@ pub mod prove;
 pub mod recover;
 pub mod run;
 pub mod settings;
+pub mod spend;
 pub mod state;
 pub mod submit;
 pub mod task;
@@ -41,7 +43,7 @@ pub use settings::{Rng, Settings};
 pub use state::State;
 
 use crate::{
-    ids::{CheckpointId, DecisionId, RunId, TaskId},
+    ids::{AttemptId, CheckpointId, DecisionId, RunId, TaskId},
     time::Timestamp,
 };
 
@@ -103,6 +105,10 @@ pub enum Reply {
     Checkpoint(CheckpointId),
     /// These tasks are due again.
     Reopened(Vec<TaskId>),
+    /// A session has this attempt now.
+    Claimed(AttemptId),
+    /// Nothing is offered to sessions just now.
+    NothingOffered,
 }
 
 /// Why a command is refused. Nothing has changed.
@@ -162,7 +168,7 @@ pub fn step(state: &mut State, input: Input, ctx: &mut Ctx) -> Result<Step, Reje
             step.reply = reply;
             events
         }
-        Input::Report(report) => track::record(state, report),
+        Input::Report(report) => track::record(state, report, ctx.now),
         Input::Tick => Vec::new(),
     };
     apply(state, ctx, events, &mut step);

@@ -22,6 +22,9 @@ pub struct CheckResult {
     /// Names of the failed tests; empty where it passed or none could be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<String>,
+    /// How many tests it ran, where its output says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ran: Option<u32>,
 }
 
 impl CheckResult {
@@ -33,6 +36,7 @@ impl CheckResult {
             seconds: result.ended_at.seconds_since(result.started_at),
             tail: if passed { String::new() } else { result.tail.clone() },
             failures: if passed { Vec::new() } else { result.failures.clone() },
+            ran: result.tests_ran,
         }
     }
 
@@ -119,6 +123,67 @@ pub fn cannot_run(check: &CheckResult) -> Option<String> {
         None if check.end == End::Exit(127) => Some(format!("a program of it was not found; {hint}")),
         None => None,
     }
+}
+
+/// A second look at an agent's work that its check does not refute: tests may not have gone, and where the work was to
+/// mend something, something must be mended.
+pub fn honest(words: Option<String>, after: &CheckResult, before: &CheckResult, mends: bool) -> Verdict {
+    if let (Some(ran_before), Some(ran)) = (before.ran, after.ran)
+        && ran < ran_before
+    {
+        let what = format!("{ran_before} tests ran before the change and {ran} after it; none may go or be skipped");
+        return Verdict::Refuted(what);
+    }
+    if mends && !after.passed() && !before.passed() {
+        let still: BTreeSet<&String> = after.failures.iter().collect();
+        let mended = before.failures.iter().filter(|name| !still.contains(name)).count();
+        if mended == 0 {
+            let what = format!("what was red is as red as before: {}", list(&after.failures));
+            return Verdict::Refuted(what);
+        }
+    }
+    Verdict::Proven(words)
+}
+
+/// How many tests ran, by the summaries of the common runners; `None` where there is none. Skipped ones do not count.
+pub fn tests_ran(output: &str) -> Option<u32> {
+    let mut ran: Option<u32> = None;
+    for line in output.lines() {
+        let plain = strip_colours(line);
+        let line = plain.trim().trim_matches('=').trim();
+        // The number before each of these words.
+        let counted = |words: &[&str]| {
+            let tokens: Vec<&str> = line.split([' ', ',', ';']).filter(|token| !token.is_empty()).collect();
+            let pairs = tokens.windows(2).filter(|pair| words.contains(&pair[1]));
+            let numbers: Vec<u32> = pairs.filter_map(|pair| pair[0].parse().ok()).collect();
+            (!numbers.is_empty()).then(|| numbers.iter().sum::<u32>())
+        };
+        let found = if line.starts_with("test result:") {
+            // cargo: `test result: ok. 3 passed; 0 failed; 1 ignored; …`
+            counted(&["passed", "failed"])
+        } else if line.starts_with("Summary [") {
+            // nextest: `Summary [0.1s] 3 tests run: 2 passed, 1 failed, 0 skipped`
+            counted(&["passed", "failed"])
+        } else if let Some(rest) = line.strip_prefix("Ran ") {
+            // unittest: `Ran 3 tests in 0.001s`
+            rest.split(' ').next().and_then(|number| number.parse().ok())
+        } else if line.starts_with("Tests:") || line.starts_with("Tests ") {
+            // jest, vitest: `Tests:  1 failed, 2 passed, 3 total`
+            counted(&["passed", "failed"])
+        } else if line.contains(" in ") && (line.contains(" passed") || line.contains(" failed")) {
+            // pytest: `1 failed, 2 passed in 0.03s`
+            counted(&["passed", "failed", "error", "errors"])
+        } else if let Some(rest) = line.strip_prefix("# pass ").or(line.strip_prefix("# fail ")) {
+            // TAP as node prints it.
+            rest.trim().parse().ok()
+        } else {
+            None
+        };
+        if let Some(found) = found {
+            ran = Some(ran.unwrap_or(0) + found);
+        }
+    }
+    ran
 }
 
 fn list(names: &[String]) -> String {
@@ -225,11 +290,12 @@ mod tests {
             seconds: 1.0,
             tail: "…".into(),
             failures: failures.iter().map(|name| (*name).to_owned()).collect(),
+            ran: None,
         }
     }
 
     fn green() -> CheckResult {
-        CheckResult { end: End::Exit(0), seconds: 1.0, tail: String::new(), failures: Vec::new() }
+        CheckResult { end: End::Exit(0), seconds: 1.0, tail: String::new(), failures: Vec::new(), ran: None }
     }
 
     #[test]
@@ -241,6 +307,31 @@ mod tests {
         assert!(matches!(judge(&red(&["a", "c"]), Some(Some(&red(&["a", "b"])))), Verdict::Refuted(_)));
         assert!(matches!(judge(&red(&[]), Some(Some(&red(&[])))), Verdict::Refuted(_)));
         assert!(matches!(judge(&red(&[]), Some(None)), Verdict::Refuted(_)));
+    }
+
+    #[test]
+    fn an_agent_may_not_remove_tests_nor_leave_all_red() {
+        let with = |result: CheckResult, ran| CheckResult { ran: Some(ran), ..result };
+        let gone = honest(None, &with(green(), 2), &with(red(&["a"]), 3), true);
+        assert_eq!(
+            gone,
+            Verdict::Refuted("3 tests ran before the change and 2 after it; none may go or be skipped".into())
+        );
+        assert_eq!(honest(None, &with(green(), 3), &with(red(&["a"]), 3), true), Verdict::Proven(None));
+        assert!(matches!(honest(None, &red(&["a"]), &red(&["a"]), true), Verdict::Refuted(_)));
+        assert_eq!(honest(None, &red(&["a"]), &red(&["a", "b"]), true), Verdict::Proven(None));
+        assert_eq!(honest(None, &red(&["a"]), &red(&["a"]), false), Verdict::Proven(None));
+    }
+
+    #[test]
+    fn tests_are_counted_from_the_common_runners() {
+        let cargo = "test result: FAILED. 2 passed; 1 failed; 4 ignored; 0 measured; 0 filtered out\ntest result: ok. 1 passed; 0 failed; 0 ignored";
+        assert_eq!(tests_ran(cargo), Some(4));
+        assert_eq!(tests_ran("==== 1 failed, 2 passed, 3 skipped in 0.03s ===="), Some(3));
+        assert_eq!(tests_ran("Ran 3 tests in 0.001s\nOK"), Some(3));
+        assert_eq!(tests_ran("Tests:       1 failed, 2 passed, 3 total"), Some(3));
+        assert_eq!(tests_ran("# tests 3\n# pass 2\n# fail 1"), Some(3));
+        assert_eq!(tests_ran("nothing to see"), None);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    agent::{FoundAgent, Note},
     analyze::Analysis,
     budget::Limit,
     facts::Facts,
@@ -527,6 +528,15 @@ pub struct Run {
     /// Notes worth showing: skipped files, unprepared dependencies, ….
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// The agents that there are for it; `None` = not looked up, or being looked up anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agents: Option<Vec<FoundAgent>>,
+    /// They are being looked up.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub looking: bool,
+    /// What its agents left for each other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shared_notes: Vec<Note>,
 }
 
 /// An apply or an undo that was begun and has not reported yet.
@@ -592,6 +602,9 @@ impl Run {
             bringing: None,
             refusal: None,
             notes: Vec::new(),
+            agents: None,
+            looking: false,
+            shared_notes: Vec::new(),
         }
     }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    agent::AgentProfile,
     plan::{playbook::Playbook, spec::Retry},
     run::Interaction,
 };
@@ -30,6 +31,14 @@ pub struct Settings {
     pub keep_days: u32,
     /// Playbooks, built-in ones first.
     pub playbooks: Vec<Playbook>,
+    /// Agents that are declared, in the order of the configuration.
+    pub agents: Vec<AgentProfile>,
+    /// Most that agents of one run may cost, US dollars.
+    pub run_usd: f64,
+    /// Most that all agents of one day may cost.
+    pub day_usd: f64,
+    /// Most agent attempts of one run.
+    pub run_spawns: u32,
 }
 
 impl Default for Settings {
@@ -45,6 +54,10 @@ impl Default for Settings {
             keep_runs: 20,
             keep_days: 14,
             playbooks: Vec::new(),
+            agents: Vec::new(),
+            run_usd: 5.0,
+            day_usd: 25.0,
+            run_spawns: 20,
         }
     }
 }

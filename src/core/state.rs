@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    agent::{AgentEnd, AgentPart, Ask, Records, Usage},
     budget,
     decide::decision::{Decision, DecisionKind, DecisionState},
     event::Event,
@@ -38,6 +39,15 @@ pub struct State {
     pub keys: HashMap<String, (RunId, Timestamp)>,
     /// The hash of the workspace's manifests whose commands may run.
     pub trusted: Option<String>,
+    /// Accounts that have nothing left, and until when.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<String, Timestamp>,
+    /// How agents did, by agent and type of task: survives the runs it comes from.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub records: Records,
+    /// What agents used, by day since 1970: the newest few.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub spent: BTreeMap<u64, Usage>,
     /// What can be computed from the rest.
     #[serde(skip)]
     pub index: Index,
@@ -94,11 +104,32 @@ pub struct Index {
     pub tokens: BTreeSet<String>,
     /// Tasks that are due again later.
     pub deadlines: BTreeSet<(Timestamp, TaskId)>,
+    /// What else is due later.
+    pub alarms: BTreeSet<(Timestamp, Alarm)>,
+    /// Attempts whose agents asked something that is not judged yet.
+    pub asking: VecDeque<AttemptId>,
     /// Decisions that are open.
     pub open: BTreeSet<DecisionId>,
     /// When the minutes of a run are nearly or quite over.
     pub limits: BTreeSet<(Timestamp, RunId)>,
 }
+
+/// Something that is due at a time, besides tasks.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Alarm {
+    /// An account has something left again.
+    Account(String),
+    /// A session has not said a word about its attempt for too long.
+    Lease(AttemptId),
+    /// An agent has waited long enough for an answer.
+    Ask(AttemptId, String),
+}
+
+/// How long an agent waits for an answer before it is told "not now", milliseconds.
+pub const ASK_WAIT_MS: u64 = 600_000;
+
+/// Days whose spending is kept.
+const DAYS_KEPT: usize = 8;
 
 /// Ready tasks go by priority, then by the longest way to the end, then in plan order.
 pub type Rank = (std::cmp::Reverse<Priority>, std::cmp::Reverse<u64>, u32);
@@ -161,8 +192,10 @@ impl State {
 
     /// When something is due though nothing is reported; the daemon sleeps until then.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        let (again, limit) = (self.index.deadlines.first(), self.index.limits.first());
-        again.map(|(at, _)| *at).into_iter().chain(limit.map(|(at, _)| *at)).min()
+        let limit = self.index.limits.first().map(|(at, _)| *at);
+        let task = self.index.deadlines.first().map(|(at, _)| *at);
+        let alarm = self.index.alarms.first().map(|(at, _)| *at);
+        task.into_iter().chain(alarm).chain(limit).min()
     }
 
     /// A lane that nobody holds, if the pool has one.
@@ -294,7 +327,7 @@ impl State {
             // For whoever reads the journal; nothing follows from it.
             Event::CallRefused { .. } => {}
             Event::RunNoted { run, note } => self.change(*run, |run| run.notes.push(note.clone())),
-            Event::AttemptClaimed { attempt, lane, from } => {
+            Event::AttemptClaimed { attempt, lane, from, start, agent } => {
                 if let Some(task) = self.tasks.get_mut(&attempt.task) {
                     let rank = rank(task, self.index.runs.get(&task.run));
                     task.state = TaskState::Trying;
@@ -307,10 +340,18 @@ impl State {
                         started_at: None,
                         ended_at: None,
                         end: None,
-                        more: from
-                            .as_ref()
-                            .map(|from| Box::new(Proof { from: Some(from.clone()), ..Proof::default() })),
+                        more: from.as_ref().map(|from| {
+                            Box::new(Proof {
+                                from: Some(from.clone()),
+                                start: start.clone(),
+                                agent: agent.as_ref().map(|agent| Box::new(AgentPart::new((**agent).clone()))),
+                                ..Proof::default()
+                            })
+                        }),
                     });
+                    if let Some(until) = agent.as_ref().and_then(|agent| agent.lease_until) {
+                        self.index.alarms.insert((until, Alarm::Lease(*attempt)));
+                    }
                     if let Some(index) = self.index.runs.get_mut(&task.run) {
                         index.take_ready(rank);
                         match lane {
@@ -332,11 +373,20 @@ impl State {
                     Phase::Restaging => Phase::Rechecking(0),
                     _ => Phase::Running,
                 };
+                if attempt.leased() {
+                    // Nothing of ours starts: it is the session's from here on.
+                    attempt.started_at.get_or_insert(at);
+                }
             }),
             Event::AttemptStarted { attempt, at } => {
                 self.change_attempt(*attempt, |attempt| attempt.started_at = Some(*at));
             }
-            Event::AttemptRan { attempt, end, started_at, ended_at, tail } => {
+            Event::AttemptRan { attempt, end, started_at, ended_at, tail, agent } => {
+                // Whoever has ended waits for nobody, and a session that has handed in owes nothing.
+                self.forget_alarms_of(*attempt);
+                if let Some(agent) = agent {
+                    self.agent_ended(at, *attempt, agent);
+                }
                 self.change_attempt(*attempt, |attempt| {
                     attempt.started_at = Some(*started_at);
                     attempt.ended_at = Some(*ended_at);
@@ -352,12 +402,15 @@ impl State {
                 }
                 self.index.due.push_back(*attempt);
             }
-            Event::AttemptHarvested { attempt, commit, tree, diff } => {
+            Event::AttemptHarvested { attempt, commit, tree, diff, paths } => {
                 self.change_attempt(*attempt, |attempt| {
                     let more = attempt.more.get_or_insert_default();
                     more.commit = Some(commit.clone());
                     more.tree = Some(tree.clone());
                     more.diff = Some(*diff);
+                    if let Some(agent) = &mut more.agent {
+                        agent.paths.clone_from(paths);
+                    }
                 });
                 self.index.due.push_back(*attempt);
             }
@@ -397,6 +450,7 @@ impl State {
                 self.index.due.push_back(*attempt);
             }
             Event::AttemptLanded { attempt, commit, tree } => {
+                self.tally(*attempt, true);
                 let run = self.tasks.get(&attempt.task).map(|task| task.run);
                 if let Some(run) = run {
                     self.change(run, |run| {
@@ -407,6 +461,9 @@ impl State {
                 self.end_attempt(at, *attempt);
             }
             Event::AttemptOver { attempt, failure } => {
+                if failure.as_ref().is_some_and(|failure| failure.class == "wrong_output") {
+                    self.tally(*attempt, false);
+                }
                 self.change_attempt(*attempt, |attempt| {
                     if failure.is_some() {
                         attempt.more.get_or_insert_default().failure = failure.clone();
@@ -440,7 +497,11 @@ impl State {
             }
             Event::DecisionOpened { decision } => {
                 self.last.decision = self.last.decision.max(decision.id.0);
-                if let Some(task) = decision.task {
+                if let (Some(ask), Some(task), Some(generation)) = (&decision.ask, decision.task, decision.generation) {
+                    let attempt = AttemptId { task, generation };
+                    self.change_ask(attempt, &ask.request, |ask| ask.decision = Some(decision.id));
+                    self.index.alarms.insert((at.plus_ms(ASK_WAIT_MS), Alarm::Ask(attempt, ask.request.clone())));
+                } else if let Some(task) = decision.task.filter(|_| !decision.of_attempt()) {
                     self.set_task(task, TaskState::Asking(decision.id));
                 }
                 if let Some(index) = self.index.runs.get_mut(&decision.run) {
@@ -456,6 +517,77 @@ impl State {
             }
             Event::DecisionWithdrawn { decision, why } => {
                 self.close(*decision, DecisionState::Withdrawn(why.clone()));
+            }
+            Event::AgentSpoke { attempt, session, usage, percent } => self.change_attempt(*attempt, |attempt| {
+                let Some(part) = attempt.more.as_mut().and_then(|more| more.agent.as_mut()) else { return };
+                part.session = session.clone().or(part.session.take());
+                part.usage = usage.unwrap_or(part.usage);
+                part.percent = percent.or(part.percent);
+            }),
+            Event::AgentAsked { attempt, ask } => {
+                self.change_attempt(*attempt, |attempt| {
+                    if let Some(part) = attempt.more.as_mut().and_then(|more| more.agent.as_mut()) {
+                        part.asked((**ask).clone());
+                    }
+                });
+                self.index.asking.push_back(*attempt);
+            }
+            Event::AskAnswered { attempt, request, verdict, .. } => {
+                self.change_ask(*attempt, request, |ask| {
+                    ask.verdict = Some(verdict.clone());
+                    ask.judgement = None;
+                });
+                self.forget_alarm(&Alarm::Ask(*attempt, request.clone()));
+                self.touch(*attempt);
+            }
+            Event::AskParked { attempt, request, verdict } => {
+                self.change_ask(*attempt, request, |ask| {
+                    ask.verdict = Some(verdict.clone());
+                    ask.parked = true;
+                });
+                self.forget_alarm(&Alarm::Ask(*attempt, request.clone()));
+                self.touch(*attempt);
+            }
+            Event::AskWithdrawn { attempt, request } => {
+                let mut asked = None;
+                self.change_attempt(*attempt, |attempt| {
+                    if let Some(part) = attempt.more.as_mut().and_then(|more| more.agent.as_mut()) {
+                        asked = part.ask(request).and_then(|ask| ask.decision);
+                        part.asks.retain(|ask| ask.request != *request);
+                    }
+                });
+                self.index.moot.extend(asked);
+                self.forget_alarm(&Alarm::Ask(*attempt, request.clone()));
+                self.touch(*attempt);
+            }
+            Event::LeaseRenewed { attempt, until } => {
+                self.forget_alarm(&Alarm::Lease(*attempt));
+                self.change_attempt(*attempt, |attempt| {
+                    if let Some(part) = attempt.more.as_mut().and_then(|more| more.agent.as_mut()) {
+                        part.allocation.lease_until = Some(*until);
+                    }
+                });
+                self.index.alarms.insert((*until, Alarm::Lease(*attempt)));
+            }
+            Event::TaskParked { task, decision } => self.set_task(*task, TaskState::Asking(*decision)),
+            Event::NoteAdded { run, note } => self.change(*run, |run| run.shared_notes.push(note.clone())),
+            Event::AgentsAsked { run } => self.change(*run, |run| {
+                run.agents = None;
+                run.looking = true;
+            }),
+            Event::AgentsFound { run, agents } => self.change(*run, |run| {
+                run.agents = Some(agents.clone());
+                run.looking = false;
+            }),
+            Event::AccountLimited { account, until } => {
+                self.forget_alarm(&Alarm::Account(account.clone()));
+                self.limits.insert(account.clone(), *until);
+                self.index.alarms.insert((*until, Alarm::Account(account.clone())));
+            }
+            Event::AccountFree { account } => {
+                self.limits.remove(account);
+                self.forget_alarm(&Alarm::Account(account.clone()));
+                self.index.dirty.extend(self.index.runs.keys());
             }
             Event::SharedPreparing { run, lane } => {
                 self.index.lanes.insert(*lane);
@@ -624,6 +756,28 @@ impl State {
             self.index.open.insert(decision.id);
         }
         self.index.limits = self.runs.values().filter_map(|run| Some((budget::deadline(run)?, run.id))).collect();
+        for (account, until) in &self.limits {
+            self.index.alarms.insert((*until, Alarm::Account(account.clone())));
+        }
+        for task in self.tasks.values() {
+            let Some((attempt, live)) = task.current() else { continue };
+            let Some(part) = live.agent() else { continue };
+            if let Some(until) = part.allocation.lease_until.filter(|_| live.holds_lease()) {
+                self.index.alarms.insert((until, Alarm::Lease(attempt)));
+            }
+            if live.phase != Phase::Running || live.end.is_some() {
+                continue;
+            }
+            for ask in part.asks.iter().filter(|ask| ask.verdict.is_none()) {
+                match ask.decision.and_then(|decision| self.decisions.get(&decision)) {
+                    Some(decision) => {
+                        let due = decision.created_at.plus_ms(ASK_WAIT_MS);
+                        self.index.alarms.insert((due, Alarm::Ask(attempt, ask.request.clone())));
+                    }
+                    None => self.index.asking.push_back(attempt),
+                }
+            }
+        }
     }
 
     /// Keeps the table of deadlines in step with what a run may use.
@@ -631,6 +785,60 @@ impl State {
         self.index.limits.retain(|(_, limited)| *limited != run);
         let deadline = self.runs.get(&run).and_then(budget::deadline);
         self.index.limits.extend(deadline.map(|at| (at, run)));
+    }
+
+    fn change_ask(&mut self, attempt: AttemptId, request: &str, change: impl FnOnce(&mut Ask)) {
+        self.change_attempt(attempt, |attempt| {
+            let part = attempt.more.as_mut().and_then(|more| more.agent.as_mut());
+            if let Some(ask) = part.and_then(|part| part.ask_mut(request)) {
+                change(ask);
+            }
+        });
+    }
+
+    /// Its run should be looked at.
+    fn touch(&mut self, attempt: AttemptId) {
+        self.index.dirty.extend(self.tasks.get(&attempt.task).map(|task| task.run));
+    }
+
+    fn forget_alarms_of(&mut self, id: AttemptId) {
+        self.index
+            .alarms
+            .retain(|(_, alarm)| !matches!(alarm, Alarm::Lease(other) | Alarm::Ask(other, _) if *other == id));
+    }
+
+    fn forget_alarm(&mut self, alarm: &Alarm) {
+        self.index.alarms.retain(|(_, other)| other != alarm);
+    }
+
+    /// An agent's process is over: what it asked is nobody's question any more, and what it used is counted.
+    fn agent_ended(&mut self, at: Timestamp, id: AttemptId, end: &AgentEnd) {
+        let mut used = Usage::default();
+        self.change_attempt(id, |attempt| {
+            let Some(part) = attempt.more.as_mut().and_then(|more| more.agent.as_mut()) else { return };
+            if end.usage.tokens >= part.usage.tokens {
+                part.usage = end.usage;
+            }
+            used = part.usage;
+            part.end = Some(end.clone());
+        });
+        let day = self.spent.entry(at.0 / 86_400_000).or_default();
+        *day = day.plus(used);
+        while self.spent.len() > DAYS_KEPT {
+            self.spent.pop_first();
+        }
+    }
+
+    /// Checks judged an agent's work: counted for the agent and the type of task, once for the attempt.
+    fn tally(&mut self, id: AttemptId, proven: bool) {
+        let Some(task) = self.tasks.get(&id.task) else { return };
+        let Some(part) = task.attempt(id.generation).and_then(Attempt::agent) else { return };
+        let claimed = part.end.as_ref().is_some_and(|end| end.done);
+        let by_type = self.records.entry(part.allocation.agent.clone()).or_default();
+        let tally = by_type.entry(task.spec.type_word().to_owned()).or_default();
+        tally.judged += 1;
+        tally.proven += u32::from(proven);
+        tally.claimed_wrongly += u32::from(!proven && claimed);
     }
 
     /// Forgets runs that are over. What is given out once is never given out again: `last` stays.
@@ -778,6 +986,15 @@ impl State {
         attempt.phase = Phase::Over;
         attempt.ended_at.get_or_insert(at);
         let lane = attempt.lane;
+        if let Some(part) = attempt.agent() {
+            // What it waited for, it waits for no more; a decision that it was parked on stays open for the next try.
+            let parked = part.parked_on();
+            let open = part.asks.iter().filter_map(|ask| ask.decision).filter(|decision| Some(*decision) != parked);
+            self.index.moot.extend(open);
+            self.index
+                .alarms
+                .retain(|(_, alarm)| !matches!(alarm, Alarm::Lease(other) | Alarm::Ask(other, _) if *other == id));
+        }
         for token in &task.spec.extras().resources {
             self.index.tokens.remove(token);
         }
@@ -945,9 +1162,20 @@ impl RunIndex {
         self.trying_shared + self.trying_own.len() as u32
     }
 
+    /// Attempts under way that wait for a person and for nothing else. Each has a lane, so there are few.
+    fn held(&self, state: &State) -> u32 {
+        let tasks = self.trying_own.iter().filter_map(|task| state.task(*task)?.current());
+        tasks.filter(|(_, live)| live.held()).count() as u32
+    }
+
+    /// Attempts under way that go on by themselves.
+    pub fn going(&self, state: &State) -> u32 {
+        self.trying() - self.held(state)
+    }
+
     /// Whether anything is due or under way that needs nobody's answer.
-    pub fn moving(&self) -> bool {
-        self.trying() > 0
+    pub fn moving(&self, state: &State) -> bool {
+        self.going(state) > 0
             || self.retrying > 0
             || !self.ready_shared.is_empty()
             || !self.ready_own.is_empty()

@@ -2,14 +2,19 @@
 
 use super::{
     Command, Ctx, Event, Rejection, Reply,
+    agent::{AgentEnd, Note},
+    coordinate,
     decide::decision::Answer,
-    gc, plan,
+    gc,
+    input::AgentWord,
+    job::End,
+    plan,
     plan::spec::TaskSpec,
     run::{Request, Run, RunState, Trigger},
     state::{Checkpoint, State},
-    task::{Phase, Settled, Task, TaskState},
+    task::{Attempt, Phase, Settled, Task, TaskState},
 };
-use crate::ids::{CheckpointId, DecisionId, RunId, TaskId};
+use crate::ids::{AttemptId, CheckpointId, DecisionId, RunId, TaskId};
 
 /// Checks and records one command.
 pub fn command(state: &State, command: Command, ctx: &mut Ctx) -> Result<(Vec<Event>, Reply), Rejection> {
@@ -35,6 +40,8 @@ pub fn command(state: &State, command: Command, ctx: &mut Ctx) -> Result<(Vec<Ev
         }
         Command::NoteRefusal { by, what } => Ok((vec![Event::CallRefused { by, what }], Reply::None)),
         Command::RestoreCheckpoint(checkpoint) => restore(state, checkpoint),
+        Command::ClaimTask { task, holder } => claim(state, task, &holder, ctx),
+        Command::AgentReport { attempt, word } => agent_word(state, attempt, word, ctx),
     }
 }
 
@@ -404,6 +411,102 @@ fn restore(state: &State, id: CheckpointId) -> Result<(Vec<Event>, Reply), Rejec
         });
     }
     Ok((events, Reply::Reopened(reopened)))
+}
+
+/// A session takes a task that is offered.
+fn claim(state: &State, only: Option<TaskId>, holder: &str, ctx: &mut Ctx) -> Result<(Vec<Event>, Reply), Rejection> {
+    let candidates: Vec<&Task> = match only {
+        Some(id) => {
+            let found = task(state, id)?;
+            if !coordinate::offered(state, found) {
+                let what = format!("{id} is not offered: it is {}", found.status());
+                let hint = "only agent tasks that are due, or that no agent can do, are offered to sessions".to_owned();
+                return Err(Rejection::Invalid(what, hint));
+            }
+            vec![found]
+        }
+        None => {
+            let runs = state.index.runs.keys().filter_map(|run| state.run(*run));
+            let tasks = runs.flat_map(|run| &run.tasks).filter_map(|task| state.task(*task));
+            tasks.filter(|task| coordinate::offered(state, task)).collect()
+        }
+    };
+    let mut why = String::new();
+    for found in candidates {
+        let attempt = super::execute::next_attempt(found);
+        match coordinate::lease(state, ctx, found, holder) {
+            Ok(events) => return Ok((events, Reply::Claimed(attempt))),
+            Err(reason) => why = reason,
+        }
+    }
+    match only {
+        Some(id) => Err(Rejection::Invalid(
+            format!("{id} cannot start now: {why}"),
+            "ask again when something has ended".into(),
+        )),
+        None => Ok((Vec::new(), Reply::NothingOffered)),
+    }
+}
+
+/// What an agent says of its own attempt. Of one that is no longer current, it is stale.
+fn agent_word(state: &State, attempt: AttemptId, word: AgentWord, ctx: &Ctx) -> Result<(Vec<Event>, Reply), Rejection> {
+    let known = task(state, attempt.task)?;
+    let Some((found, live)) = state.live(attempt).filter(|(_, live)| live.agent().is_some()) else {
+        let now = known.attempts.len();
+        return Err(Rejection::Stale(format!(
+            "{attempt} is over and its place is taken or free again ({} has had {now} attempts); what was left in the \
+             lane is not looked at",
+            attempt.task
+        )));
+    };
+    let handed_in = live.phase != Phase::Running || live.end.is_some();
+    let mut events = Vec::new();
+    let until = live.agent().and_then(|part| part.allocation.lease_until);
+    if let Some(until) = until.filter(|_| live.holds_lease()) {
+        let renewed = coordinate::lease_until(ctx.now);
+        // A call a second must not fill the journal: a lease that is nearly new is new enough.
+        if renewed.0.saturating_sub(until.0) >= LEASE_STEP_MS {
+            events.push(Event::LeaseRenewed { attempt, until: renewed });
+        }
+    }
+    match word {
+        AgentWord::Present => {}
+        AgentWord::Progress(percent) => {
+            if percent.is_some() {
+                events.push(Event::AgentSpoke { attempt, session: None, usage: None, percent });
+            }
+        }
+        AgentWord::Note(text) => {
+            events.push(Event::NoteAdded { run: found.run, note: Note { by: attempt, at: ctx.now, text } });
+        }
+        AgentWord::Done(_) | AgentWord::Failed(_) if handed_in => {
+            let hint = "wait for what the checks say: it is verified now".to_owned();
+            return Err(Rejection::Invalid(format!("{attempt} is not being worked on: {}", found.status()), hint));
+        }
+        // One that we run ends when its process does; its word is noted, and the checks decide.
+        AgentWord::Done(_) | AgentWord::Failed(_) if until.is_none() => {}
+        AgentWord::Done(said) => events.push(handed_over(attempt, live, ctx, End::Exit(0), said)),
+        AgentWord::Failed(said) => events.push(handed_over(attempt, live, ctx, End::Exit(1), said)),
+    }
+    Ok((events, Reply::None))
+}
+
+/// How much longer a lease must get for it to be stored, milliseconds.
+const LEASE_STEP_MS: u64 = 30_000;
+
+/// A session hands its attempt in.
+fn handed_over(attempt: AttemptId, live: &Attempt, ctx: &Ctx, end: End, said: String) -> Event {
+    let done = end.success();
+    let tail = if done { String::new() } else { said.clone() };
+    let agent = Box::new(AgentEnd { done, said, ..AgentEnd::default() });
+    Event::AttemptRan {
+        attempt,
+        end,
+        started_at: live.started_at.unwrap_or(live.claimed_at),
+        ended_at: ctx.now,
+        tail,
+        agent: Some(agent),
+    }
 }
 
 fn running(state: &State, id: RunId) -> Result<&super::run::Run, Rejection> {

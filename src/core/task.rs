@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{job::End, plan::spec::TaskSpec, prove::CheckResult};
+use super::{agent::AgentPart, job::End, plan::spec::TaskSpec, prove::CheckResult};
 use crate::{
     ids::{AttemptId, DecisionId, LaneId, RunId, TaskId},
     time::Timestamp,
@@ -75,6 +75,8 @@ pub enum Phase {
     Checking(u32),
     /// A red check waits for what it says of the untouched base.
     AwaitingBase(u32),
+    /// Nothing can prove it, or it touched what was to prove it: a person looks at it.
+    Reviewing,
     /// Proven; waits for its turn to land.
     Queued,
     /// Merged in memory with what landed meanwhile.
@@ -107,7 +109,9 @@ impl Phase {
             (Running, Harvesting | Checking(0) | Probing | Compensating) => true,
             // It ran, but was not proven or was cancelled: what it did outside is taken back.
             (Checking(_) | AwaitingBase(_) | Rechecking(_) | AwaitingBaseMerged(_), Probing | Compensating) => true,
-            (Harvesting, Checking(0) | Queued) => true,
+            (Harvesting, Checking(0) | Queued | Reviewing) => true,
+            (Checking(_) | AwaitingBase(_), Reviewing) => true,
+            (Reviewing, Queued) => true,
             (Checking(index), AwaitingBase(same)) => index == same,
             (Checking(index) | AwaitingBase(index), Checking(next)) => next == index + 1,
             (Checking(_) | AwaitingBase(_), Queued) => true,
@@ -203,6 +207,12 @@ pub struct Proof {
     /// The last of the command's output, where it failed.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub tail: String,
+    /// The commit whose tree the lane was laid out with, where that is another than `from`: an earlier attempt's work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start: Option<String>,
+    /// The agent's side, where an agent does it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Box<AgentPart>>,
 }
 
 /// The size of a change.
@@ -217,6 +227,30 @@ pub struct DiffStat {
 }
 
 impl Attempt {
+    /// The agent's side.
+    pub fn agent(&self) -> Option<&AgentPart> {
+        self.more.as_ref()?.agent.as_deref()
+    }
+
+    /// Whether a session has it and has not handed it in.
+    pub fn holds_lease(&self) -> bool {
+        self.leased() && matches!(self.phase, Phase::Preparing | Phase::Running) && self.end.is_none()
+    }
+
+    /// Whether it waits for a person and for nothing else.
+    pub fn held(&self) -> bool {
+        match self.phase {
+            Phase::Reviewing => true,
+            Phase::Running => self.end.is_none() && self.agent().is_some_and(AgentPart::waits),
+            _ => false,
+        }
+    }
+
+    /// Whether a session has it, and no process of ours.
+    pub fn leased(&self) -> bool {
+        self.agent().is_some_and(|part| part.allocation.lease_until.is_some())
+    }
+
     /// Whether it was lost with its machine or keeper, in its command or in one of its checks.
     pub fn lost(&self) -> bool {
         let lost_check = |proof: &Proof| {
@@ -320,8 +354,14 @@ impl Task {
             TaskState::Asking(_) => "waiting_decision",
             TaskState::Settled(settled) => settled.word(),
             TaskState::Trying => match self.current().map(|(_, attempt)| attempt.phase) {
+                Some(Phase::Running)
+                    if self.current().is_some_and(|(_, live)| live.agent().is_some_and(AgentPart::waits)) =>
+                {
+                    "waiting_decision"
+                }
                 Some(Phase::Preparing | Phase::Running) | None => "running",
                 Some(Phase::Harvesting | Phase::Checking(_) | Phase::AwaitingBase(_)) => "verifying",
+                Some(Phase::Reviewing) => "waiting_decision",
                 Some(
                     Phase::Queued
                     | Phase::Merging

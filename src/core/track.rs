@@ -3,8 +3,11 @@
 //! Progress is computed ([`progress`]), never stored.
 
 use super::{
-    Ctx, Report, budget, effect,
+    Ctx, Report,
+    agent::Ask,
+    budget, effect,
     event::Event,
+    input::AgentSaid,
     job::{End, JobId, JobResult},
     land::{settled, stopped},
     plan::spec::{TaskSpec, Work},
@@ -23,9 +26,14 @@ use crate::{
 const REFUSED_MAX: u32 = 3;
 
 /// What a report adds to the record. One about an attempt that is no longer under way adds nothing.
-pub fn record(state: &State, report: Report) -> Vec<Event> {
+pub fn record(state: &State, report: Report, now: Timestamp) -> Vec<Event> {
     match report {
         Report::Woken => Vec::new(),
+        Report::AgentsFound { run, agents } => match state.run(run) {
+            Some(found) if found.looking => vec![Event::AgentsFound { run, agents }],
+            _ => Vec::new(),
+        },
+        Report::AgentSaid { attempt, said } => agent_said(state, attempt, said, now),
         Report::Surveyed { run, facts, base, notes } => match state.run(run) {
             Some(found) if found.state == RunState::Analyzing && found.facts.is_none() => {
                 vec![Event::RunSurveyed { run, facts, base, notes }]
@@ -121,9 +129,9 @@ pub fn record(state: &State, report: Report) -> Vec<Event> {
         },
         Report::JobStarted { .. } => Vec::new(),
         Report::JobEnded { job, result } => job_ended(state, job, result),
-        Report::Harvested { attempt, commit, tree, diff } => match state.live(attempt) {
+        Report::Harvested { attempt, commit, tree, diff, paths } => match state.live(attempt) {
             Some((_, live)) if live.phase == Phase::Harvesting => {
-                vec![Event::AttemptHarvested { attempt, commit, tree, diff }]
+                vec![Event::AttemptHarvested { attempt, commit, tree, diff, paths }]
             }
             _ => Vec::new(),
         },
@@ -205,6 +213,35 @@ fn inspected(state: &State, run: &Run, changed: Result<Vec<String>, String>) -> 
     std::iter::once(freed).chain(note.map(|note| Event::RunNoted { run: run.id, note })).collect()
 }
 
+/// What an agent's conversation says. Of what is known already, nothing is stored.
+fn agent_said(state: &State, attempt: AttemptId, said: AgentSaid, now: Timestamp) -> Vec<Event> {
+    let Some((_, live)) = state.live(attempt).filter(|(_, live)| live.phase == Phase::Running && live.end.is_none())
+    else {
+        return Vec::new();
+    };
+    let Some(part) = live.agent() else { return Vec::new() };
+    let spoke = |session, usage| vec![Event::AgentSpoke { attempt, session, usage, percent: None }];
+    match said {
+        AgentSaid::Session(session) if part.session.as_ref() != Some(&session) => spoke(Some(session), None),
+        AgentSaid::Usage(usage) if usage != part.usage => spoke(None, Some(usage)),
+        AgentSaid::Session(_) | AgentSaid::Usage(_) => Vec::new(),
+        AgentSaid::Asked { request, tool, input, judgement } => match part.ask(&request) {
+            Some(_) => Vec::new(),
+            None => {
+                let key = judgement.key.clone();
+                let (decision, verdict, parked) = (None, None, false);
+                let judgement = Some(*judgement);
+                let ask = Ask { request, tool, input, key, judgement, at: now, decision, verdict, parked };
+                vec![Event::AgentAsked { attempt, ask: Box::new(ask) }]
+            }
+        },
+        AgentSaid::Withdrawn(request) => match part.ask(&request) {
+            Some(ask) if ask.verdict.is_none() => vec![Event::AskWithdrawn { attempt, request }],
+            _ => Vec::new(),
+        },
+    }
+}
+
 fn bringing(state: &State, run: RunId) -> Option<&Bringing> {
     state.run(run)?.bringing.as_ref()
 }
@@ -220,8 +257,8 @@ fn job_ended(state: &State, job: JobId, result: JobResult) -> Vec<Event> {
         JobId::Attempt(attempt) => match state.live(attempt) {
             Some((_, live)) if live.phase == Phase::Running && live.end.is_none() => {
                 let tail = if result.end.success() { String::new() } else { result.tail };
-                let JobResult { end, started_at, ended_at, .. } = result;
-                vec![Event::AttemptRan { attempt, end, started_at, ended_at, tail }]
+                let JobResult { end, started_at, ended_at, agent, .. } = result;
+                vec![Event::AttemptRan { attempt, end, started_at, ended_at, tail, agent }]
             }
             _ => Vec::new(),
         },
@@ -293,7 +330,13 @@ fn probed(state: &State, attempt: AttemptId, result: &JobResult) -> Vec<Event> {
 }
 
 fn unproven(why: &str) -> CheckResult {
-    CheckResult { end: End::NotStarted(why.to_owned()), seconds: 0.0, tail: why.to_owned(), failures: Vec::new() }
+    CheckResult {
+        end: End::NotStarted(why.to_owned()),
+        seconds: 0.0,
+        tail: why.to_owned(),
+        failures: Vec::new(),
+        ran: None,
+    }
 }
 
 /// A run that cannot go on through no fault of its tasks.
@@ -373,10 +416,10 @@ fn due_of(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex) -> Vec<Event> {
             moved(run, trigger).into_iter().collect()
         }
         // Not while it is open what becomes of a failed attempt: it may be due again.
-        RunState::Monitoring if !goes_on(run, index) && index.open > 0 && state.index.failed.is_empty() => {
+        RunState::Monitoring if !goes_on(state, run, index) && index.open > 0 && state.index.failed.is_empty() => {
             moved(run, Trigger::Escalate).into_iter().collect()
         }
-        RunState::Escalating if goes_on(run, index) || index.open == 0 => {
+        RunState::Escalating if goes_on(state, run, index) || index.open == 0 => {
             moved(run, Trigger::UserResponse).into_iter().collect()
         }
         RunState::Completing => completing(state, ctx, run),
@@ -385,8 +428,8 @@ fn due_of(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex) -> Vec<Event> {
 }
 
 /// Whether anything of a run goes on without anybody's answer.
-fn goes_on(run: &Run, index: &RunIndex) -> bool {
-    if run.exhausted.is_some() && !run.stopping { index.trying() > 0 } else { index.moving() }
+fn goes_on(state: &State, run: &Run, index: &RunIndex) -> bool {
+    if run.exhausted.is_some() && !run.stopping { index.going(state) > 0 } else { index.moving(state) }
 }
 
 /// Tasks of a run that was cancelled, or that stops after a failure: all that no process stands for is over.

@@ -35,9 +35,9 @@ pub async fn serve(shared: Arc<Shared>, stream: UnixStream) {
         tracing::warn!(uid = peer.uid(), "a stranger was turned away");
         return;
     }
-    let role = peer.pid().map_or(crate::api::Role::Agent, roles::of_process);
+    let (role, attempt) = peer.pid().map_or((crate::api::Role::Agent, None), roles::peer);
     let vouches = peer.pid().is_some_and(roles::vouches);
-    let session = Session::new(shared, role, vouches);
+    let session = Session::new(shared, role, vouches).of_attempt(attempt);
     let module = session.clone().into_rpc();
     let (reader, mut writer) = stream.into_split();
     let (out, mut outgoing) = mpsc::channel::<Vec<u8>>(OUTGOING_MAX);

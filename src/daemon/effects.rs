@@ -11,7 +11,10 @@ use std::{
 use tokio::sync::mpsc;
 
 use super::{
-    agents::keeper::{self, Job},
+    agents::{
+        self, Brief, LaunchFile, McpServer,
+        keeper::{self, Job},
+    },
     facts,
     lanes::{
         ApplyPlan, LaneError, Merge, Oid, Prepare, PreparedLane, Repo, Snapshot, SnapshotOptions, UndoPlan, Undone,
@@ -25,9 +28,11 @@ use super::{
 use crate::{
     config::LanesConfig,
     core::{
-        Effect, Report, State,
+        Effect, Report, Settings, State,
+        agent::{AgentOrder, AgentProfile},
+        decide::gate::Place as LanePlace,
         facts::Facts,
-        job::{JobId, JobOrder, JobResult},
+        job::{End, JobId, JobOrder, JobResult},
         plan::playbook,
         prove,
         run::{Apply, Base, Run},
@@ -89,6 +94,10 @@ pub struct Hands {
     stores: LanesConfig,
     /// Where the user's own playbooks and skills are.
     library: Library,
+    /// The configuration.
+    settings: Arc<Settings>,
+    /// Keys of agents, as the last client handed them over.
+    secrets: Arc<Secrets>,
     /// Most lanes, and what must stay free where they are.
     pub bounds: Bounds,
     /// The machine was started anew since the journal's last daemon: the keeper's log may lack what it saw last.
@@ -105,14 +114,16 @@ impl Hands {
         library: Library,
         bounds: Bounds,
         steps: Steps,
+        settings: Arc<Settings>,
+        secrets: Arc<Secrets>,
     ) -> std::io::Result<Hands> {
-        for folder in ["lanes", "logs", "tmp"] {
+        for folder in ["lanes", "logs", "tmp", "agents"] {
             crate::config::create_private(&dir.join(folder))?;
         }
         let other_boot = other_boot(&dir)?;
         let options = SnapshotOptions { file_bytes_max: stores.max_file_mb << 20, ..SnapshotOptions::default() };
         let (last, envs) = (HashMap::new(), HashSet::new());
-        Ok(Hands { repo, dir, options, last, envs, exe, steps, stores, library, bounds, other_boot })
+        Ok(Hands { repo, dir, options, last, envs, exe, steps, stores, library, settings, secrets, bounds, other_boot })
     }
 
     /// Whether it is said that something is unfinished here.
@@ -159,10 +170,93 @@ impl Hands {
         self.envs.clear();
     }
 
-    /// The keeper's form of an order.
-    pub fn job(&self, order: &JobOrder) -> Job {
+    /// The folder of an attempt's agent.
+    pub fn agent_dir(&self, attempt: AttemptId) -> PathBuf {
+        agents::folder(&self.dir, &attempt.to_string())
+    }
+
+    /// Where an agent works, and whether it is kept there, for judging what it asks.
+    pub fn place(&self, order: &JobOrder) -> LanePlace {
+        let lane = self.lane(order.lane).canonicalize().unwrap_or_else(|_| self.lane(order.lane)).display().to_string();
+        let profile = order.agent.as_ref().and_then(|agent| self.profile(&agent.agent));
+        let sandboxed = profile.is_some_and(|profile| profile.sandbox != "none") && agents::sandbox::abi() > 0;
+        let home = std::env::var("HOME").ok();
+        LanePlace { cwd: lane.clone(), root: lane, lane: true, sandboxed, home }
+    }
+
+    fn profile(&self, id: &str) -> Option<&AgentProfile> {
+        self.settings.agents.iter().find(|profile| profile.id == id)
+    }
+
+    /// Writes down what an agent's host is to do; its command, and the keys that it gets.
+    fn launch(
+        &self,
+        order: &JobOrder,
+        agent: &AgentOrder,
+        attempt: AttemptId,
+    ) -> std::io::Result<(Vec<String>, Vec<(String, String)>)> {
+        let missing = || std::io::Error::other(format!("agents.{} is not declared any more", agent.agent));
+        let profile = self.profile(&agent.agent).ok_or_else(missing)?;
+        let dir = self.agent_dir(attempt);
+        agents::make_folder(&dir)?;
+        let lane = self.lane(order.lane).canonicalize()?;
+        let tmp = self.dir.join("tmp").join(order.lane.to_string());
+        agents::make_folder(&tmp)?;
+        let mut command = profile.command.clone();
+        if let Some(program) = command.first_mut() {
+            program.clone_from(&agent.program);
+        }
+        let home = std::env::var_os("HOME").map(PathBuf::from);
+        let launch = LaunchFile {
+            driver: profile.driver,
+            brief: Brief {
+                command,
+                prompt: agent.prompt.clone(),
+                session: agent.session.clone(),
+                resume: agent.resume,
+                cwd: lane.join(&order.cwd).display().to_string(),
+                model: profile.model.clone(),
+                mode: profile.mode.clone(),
+                usd: agent.usd,
+                price: profile.price,
+                mcp: Some(self.own_server()),
+            },
+            secrets: profile.env.iter().filter(|name| secret(name)).cloned().collect(),
+            wall_ms: order.timeout_ms,
+            silence_ms: order.silence_ms.unwrap_or(SILENCE_MS),
+            start_ms: START_MS,
+            tokens: agent.tokens,
+            writable: (profile.sandbox != "none").then(|| agents::sandbox::writable(&lane, &tmp, home.as_deref())),
+        };
+        agents::write_whole(&dir.join("launch.json"), &serde_json::to_vec(&launch)?)?;
+        let argv = [self.exe.display().to_string(), "agent-host".to_owned(), dir.display().to_string()];
+        let mut env = self.secrets.of(&profile.env);
+        env.push(("TMPDIR".to_owned(), tmp.display().to_string()));
+        Ok((argv.to_vec(), env))
+    }
+
+    /// Our own MCP server, as an agent starts it: it must find this daemon, whatever the agent's variables are.
+    fn own_server(&self) -> McpServer {
+        let mut env = std::collections::BTreeMap::new();
+        for name in ["HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"] {
+            if let Ok(value) = std::env::var(name) {
+                env.insert(name.to_owned(), value);
+            }
+        }
+        env.insert("TMPDIR".to_owned(), std::env::temp_dir().display().to_string());
+        McpServer { command: self.exe.display().to_string(), args: vec!["--mcp".to_owned()], env }
+    }
+
+    /// The keeper's form of an order, or why there is none.
+    pub fn job(&self, order: &JobOrder) -> std::io::Result<Job> {
         let lane = self.lane(order.lane);
         let mut argv = order.argv.clone();
+        let (mut timeout_ms, mut silence_ms, mut own_env) = (order.timeout_ms, order.silence_ms, Vec::new());
+        if let (Some(agent), JobId::Attempt(attempt)) = (&order.agent, order.id) {
+            (argv, own_env) = self.launch(order, agent, attempt)?;
+            // Its host keeps the clocks: they stand while somebody is asked.
+            (timeout_ms, silence_ms) = (None, None);
+        }
         // Our own fixers and audits are this very program, wherever it is installed.
         if argv.first().is_some_and(|program| program == "orchestrator") {
             argv[0] = self.exe.display().to_string();
@@ -170,36 +264,47 @@ impl Hands {
         let mut extra_env: Vec<(String, String)> = order.env.clone().into_iter().collect();
         extra_env.push(("ORCHESTRATOR_LANE".to_owned(), order.lane.to_string()));
         extra_env.push(("PWD".to_owned(), lane.join(&order.cwd).display().to_string()));
-        Job {
+        extra_env.extend(own_env);
+        Ok(Job {
             id: order.id.to_string(),
             group: order.run.0,
             argv,
             cwd: if order.cwd.is_empty() { lane } else { lane.join(&order.cwd) },
             env: order.run.0,
             extra_env,
-            timeout_ms: order.timeout_ms,
-            silence_ms: order.silence_ms,
+            timeout_ms,
+            silence_ms,
             grace_ms: reconcile::GRACE_MS,
             log: self.log(order.id),
             cap_bytes: keeper::default_cap_bytes(),
-        }
+        })
     }
 
     /// A keeper's result in the core's words; for a red check with the names of the tests that failed.
     pub fn result(&self, job: JobId, ended: keeper::Ended) -> JobResult {
         let check = !matches!(job, JobId::Attempt(_) | JobId::Probe(_) | JobId::Compensate(_) | JobId::Setup(..));
-        let end = reconcile::end(ended.end);
-        let failures = match check && !end.success() {
-            true => prove::failing_tests(&read_capped(&self.log(job))),
-            false => Vec::new(),
-        };
+        let mut end = reconcile::end(ended.end);
+        let (mut tail, mut agent) = (ended.tail, None);
+        if let JobId::Attempt(attempt) = job
+            && let Some((said_end, said, words)) = agents::ended(&self.agent_dir(attempt), now())
+        {
+            // Its host knows how the agent ended; the keeper only how the host did.
+            if !matches!(end, End::Cancelled | End::Lost) {
+                end = said_end;
+            }
+            (tail, agent) = (words, Some(Box::new(said)));
+        }
+        let output = if check { read_capped(&self.log(job)) } else { String::new() };
+        let failures = if end.success() { Vec::new() } else { prove::failing_tests(&output) };
         JobResult {
             end,
             started_at: Timestamp(ended.started_at_ms),
             ended_at: Timestamp(ended.ended_at_ms),
-            tail: ended.tail,
+            tail,
             failures,
+            tests_ran: prove::tests_ran(&output),
             output_bytes: ended.output_bytes,
+            agent,
         }
     }
 
@@ -232,6 +337,7 @@ impl Hands {
     pub fn carry_out(&mut self, effect: Effect, state: &State, wakes: &mpsc::UnboundedSender<Wake>) {
         let (repo, dir, wakes) = (self.repo.clone(), self.dir.clone(), wakes.clone());
         let (options, steps) = (self.options.clone(), self.steps.clone());
+        let settings = self.settings.clone();
         let bounds = self.bounds;
         let kept = matches!(effect, Effect::Sweep).then(|| sweep::Kept::of(state, bounds.lanes_max));
         let lanes_dir = dir.join("lanes");
@@ -258,7 +364,9 @@ impl Hands {
             _ => PathBuf::new(),
         };
         let path_var = match &effect {
-            Effect::Survey { run } => run_of(*run).env.get("PATH").cloned().unwrap_or_default(),
+            Effect::Survey { run } | Effect::FindAgents { run } => {
+                run_of(*run).env.get("PATH").cloned().unwrap_or_default()
+            }
             _ => String::new(),
         };
         let library = match &effect {
@@ -294,7 +402,17 @@ impl Hands {
                 let id = JobId::Setup(lane, prepared.number);
                 let env = [("ORCHESTRATOR_RUN".to_owned(), run.to_string())].into();
                 let (cwd, timeout_ms) = (String::new(), Some(SETUP_MS_MAX));
-                let order = JobOrder { id, run, argv: setup.clone(), lane, cwd, env, timeout_ms, silence_ms: None };
+                let order = JobOrder {
+                    id,
+                    run,
+                    argv: setup.clone(),
+                    lane,
+                    cwd,
+                    env,
+                    timeout_ms,
+                    silence_ms: None,
+                    agent: None,
+                };
                 let _ = wakes.send(Wake::SetUp(Box::new(SetUp { order, lane: prepared.path, then })));
             };
             let report = match effect {
@@ -369,7 +487,10 @@ impl Hands {
                     kept.iter().for_each(|kept| sweep::sweep(&repo, &dir, kept));
                     return;
                 }
-                Effect::Start(_) | Effect::Stop { .. } | Effect::Limit { .. } => return,
+                Effect::FindAgents { run } => {
+                    Report::AgentsFound { run, agents: agents::find(&settings.agents, &path_var) }
+                }
+                Effect::Start(_) | Effect::Stop { .. } | Effect::Limit { .. } | Effect::Answer { .. } => return,
             };
             drop(steps);
             tell(report);
@@ -406,6 +527,38 @@ fn laying_out(effect: &Effect) -> Option<RunId> {
 pub fn setup_mark(argv: &[String]) -> String {
     argv.join("\n")
 }
+
+/// Keys of agents by the names of their variables. In memory only: a daemon that starts anew has none until a client
+/// greets it.
+#[derive(Debug, Default)]
+pub struct Secrets(std::sync::Mutex<std::collections::BTreeMap<String, String>>);
+
+impl Secrets {
+    /// Keeps what a client handed over; the newest value of a name counts.
+    pub fn keep(&self, given: std::collections::BTreeMap<String, String>) {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(given);
+    }
+
+    /// The values of those names that are known.
+    fn of(&self, names: &[String]) -> Vec<(String, String)> {
+        let known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        names.iter().filter_map(|name| Some((name.clone(), known.get(name)?.clone()))).collect()
+    }
+}
+
+/// Whether a variable of that name holds something that must not be written down.
+fn secret(name: &str) -> bool {
+    ["KEY", "TOKEN", "SECRET", "PASSWORD"].iter().any(|word| name.contains(word))
+}
+
+/// An agent that says nothing for so long, and waits for nobody, hangs.
+const SILENCE_MS: u64 = 600_000;
+
+/// How long an agent may take to its first word: some are fetched first.
+const START_MS: u64 = 120_000;
+
+/// Most paths of a change that are told.
+const PATHS_MAX: usize = 100;
 
 /// Where steps must not overtake each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -524,10 +677,13 @@ fn harvest(
     let parent: Oid = from.parse()?;
     let refname = format!("refs/orchestrator/{run}/{}/{}", attempt.task, attempt.generation);
     let snapshot = repo.snapshot_lane(lane, &parent, message, &refname, options)?;
+    let mut paths = Vec::new();
     let diff = match snapshot.commit == parent {
         true => DiffStat::default(),
         false => {
             let diff = repo.diff(&parent, &snapshot.commit)?;
+            let named = diff.files.iter().take(PATHS_MAX);
+            paths.extend(named.map(|file| file.path.to_string_lossy().into_owned()));
             DiffStat {
                 files: diff.files.len() as u32,
                 insertions: diff.insertions as u32,
@@ -535,7 +691,7 @@ fn harvest(
             }
         }
     };
-    Ok(Report::Harvested { attempt, commit: snapshot.commit.into(), tree: snapshot.tree.into(), diff })
+    Ok(Report::Harvested { attempt, commit: snapshot.commit.into(), tree: snapshot.tree.into(), diff, paths })
 }
 
 fn merge(repo: &Repo, attempt: AttemptId, onto: &str, commit: &str, message: &str) -> Result<Report, LaneError> {

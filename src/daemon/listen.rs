@@ -225,6 +225,7 @@ impl Gate {
             client: ClientInfo { name: "http".to_owned(), surface: "http".to_owned() },
             // The daemon's own: a request by HTTP brings none.
             env: allowed_env(variables.filter(|(name, _)| env_allowed(name))),
+            secrets: Default::default(),
         };
         let session = Session::new(self.door.shared.clone(), Role::Session, false);
         session.hello(hello).await.map_err(|error| {

@@ -14,8 +14,11 @@ use std::{
 use tokio::sync::mpsc;
 
 use super::{
-    agents::keeper::{self, Keeper, Notice, Order},
-    convert::{Memo, View, WorkspaceInfo},
+    agents::{
+        self,
+        keeper::{self, Keeper, Notice, Order},
+    },
+    convert::{self, Memo, View, WorkspaceInfo},
     effects::{Hands, SetUp, setup_mark},
     lanes::Repo,
     publish::{Published, Subscribers},
@@ -24,12 +27,14 @@ use super::{
 };
 use crate::{
     core::{
-        Command, Ctx, Effect, Event, Input, Rejection, Reply, Report, Rng, Settings, State, effect,
+        Command, Ctx, Effect, Event, Input, Rejection, Reply, Report, Rng, Settings, State,
+        decide::policy::Policy,
+        effect,
         job::{End, JobId, JobOrder, JobResult},
         recover::failure::SETUP,
         step,
     },
-    ids::RunId,
+    ids::{AttemptId, RunId},
     store::{AppendError, Journal, NewCommit, Position, StoreError, Urgency},
     time::{Timestamp, now},
 };
@@ -147,6 +152,9 @@ pub struct Workspace {
     at_keeper: HashMap<JobId, JobOrder>,
     /// Lanes that are made ready for work, and what waits for that.
     setups: HashMap<JobId, SetUp>,
+    /// Agents that are talked to.
+    talks: HashMap<AttemptId, agents::Line>,
+    policy: Arc<Policy>,
     keeper_dir: PathBuf,
     exe: PathBuf,
     subscribers: Subscribers,
@@ -232,6 +240,8 @@ impl Workspace {
             lines: 0,
             at_keeper: HashMap::new(),
             setups: HashMap::new(),
+            talks: HashMap::new(),
+            policy: Arc::new(builtin_policy()),
             keeper_dir: opening.keeper_dir,
             exe: opening.exe,
             subscribers: Subscribers::default(),
@@ -522,6 +532,11 @@ impl Workspace {
                     self.order(Order::Cancel { id: job.to_string(), grace_ms: reconcile::GRACE_MS });
                 }
                 Effect::Limit { run, jobs } => self.order(Order::Limit { group: run.0, slots: jobs }),
+                Effect::Answer { attempt, request, verdict } => {
+                    if let Some(line) = self.talks.get(&attempt) {
+                        line.answer(&request, &verdict);
+                    }
+                }
                 other => self.hands.carry_out(other, &self.state, &self.wakes),
             }
         }
@@ -532,9 +547,30 @@ impl Workspace {
             let vars = self.state.run(order.run).map(|run| self.hands.env(run)).unwrap_or_default();
             self.order(Order::Env { id: order.run.0, vars });
         }
-        let job = self.hands.job(&order);
+        let job = match self.hands.job(&order) {
+            Ok(job) => job,
+            Err(error) => {
+                let why = format!("it could not be prepared: {error}");
+                let _ = self.wakes.send(Wake::Report(reconcile::not_started(order.id, &why)));
+                return;
+            }
+        };
+        self.talk(&order);
         self.at_keeper.insert(order.id, order);
         self.order(Order::Start(job));
+    }
+
+    /// Follows the agent of this order, unless it is followed already.
+    fn talk(&mut self, order: &JobOrder) {
+        let (JobId::Attempt(attempt), Some(agent)) = (order.id, &order.agent) else { return };
+        if self.talks.get(&attempt).is_some_and(|line| !line.closed()) {
+            return;
+        }
+        let Some(task) = self.state.task(attempt.task) else { return };
+        let known = convert::known(&self.state, &self.settings, task, &agent.agent);
+        let judge = agents::Judge { policy: self.policy.clone(), place: self.hands.place(order), known };
+        let line = agents::follow(self.hands.agent_dir(attempt), attempt, judge, self.wakes.clone());
+        self.talks.insert(attempt, line);
     }
 
     /// Sends an order, or keeps it until there is a keeper.
@@ -646,6 +682,9 @@ impl Workspace {
         acks.push(ended.id.clone());
         let Ok(job) = ended.id.parse::<JobId>() else { return };
         let order = self.at_keeper.remove(&job);
+        if let JobId::Attempt(attempt) = job {
+            self.talks.remove(&attempt);
+        }
         if ended.end == keeper::End::Lost && !matches!(job, JobId::Attempt(_) | JobId::Compensate(_)) {
             // A check may run twice; only what changes something may not.
             effects.extend(order.map(Effect::Start));
@@ -726,6 +765,14 @@ impl Workspace {
         }
         self.fold_at = head;
     }
+}
+
+/// The program's own rules. They are tested with the program; were they unreadable, the gate alone would judge.
+fn builtin_policy() -> Policy {
+    Policy::builtin().unwrap_or_else(|error| {
+        tracing::error!(%error, "the built-in rules cannot be read");
+        Policy::default()
+    })
 }
 
 /// The version of the fold's form: another one is not read, and the journal is folded again.

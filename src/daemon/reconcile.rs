@@ -44,5 +44,14 @@ pub fn lost(job: JobId, at: Timestamp) -> Report {
 }
 
 fn nothing(end: End, at: Timestamp) -> JobResult {
-    JobResult { end, started_at: at, ended_at: at, tail: String::new(), failures: Vec::new(), output_bytes: 0 }
+    JobResult {
+        end,
+        started_at: at,
+        ended_at: at,
+        tail: String::new(),
+        failures: Vec::new(),
+        tests_ran: None,
+        output_bytes: 0,
+        agent: None,
+    }
 }

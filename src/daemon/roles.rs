@@ -5,7 +5,10 @@
 //! what it says of itself is not asked. It may only take rights away: what comes over MCP is a model's call, whoever
 //! started the program, and only its form or prompt can be a person's.
 
-use crate::api::{ApiError, Code, Role};
+use crate::{
+    api::{ApiError, Code, Role},
+    ids::AttemptId,
+};
 
 /// The marker that a keeper puts into the environment of every job.
 const JOB_MARKER: &[u8] = b"ORCHESTRATOR_JOB=";
@@ -17,30 +20,38 @@ const SESSION_MARKERS: &[&[u8]] = &[b"CLAUDECODE=1", b"CODEX_SANDBOX=", b"GEMINI
 const DEPTH_MAX: usize = 64;
 
 /// Who the peer process is.
-#[cfg(target_os = "linux")]
 pub fn of_process(pid: i32) -> Role {
+    peer(pid).0
+}
+
+/// Who the peer process is, and, for an agent, of which attempt.
+#[cfg(target_os = "linux")]
+pub fn peer(pid: i32) -> (Role, Option<AttemptId>) {
     let mut role = Role::Person;
+    // Of several marks the outermost counts: that one the keeper gave, any other a job could give to its own children.
+    let mut attempt = None;
     let mut current = pid;
     for _ in 0..DEPTH_MAX {
         let environ = std::fs::read(format!("/proc/{current}/environ")).unwrap_or_default();
         for variable in environ.split(|byte| *byte == 0) {
-            if variable.starts_with(JOB_MARKER) {
-                return Role::Agent;
+            if let Some(job) = variable.strip_prefix(JOB_MARKER) {
+                role = Role::Agent;
+                attempt = std::str::from_utf8(job).ok().and_then(|job| job.parse::<AttemptId>().ok());
             }
-            if SESSION_MARKERS.iter().any(|marker| variable.starts_with(marker)) {
+            if role == Role::Person && SESSION_MARKERS.iter().any(|marker| variable.starts_with(marker)) {
                 role = Role::Session;
             }
         }
         // A job that cleared its environment, or outlived its parents, still hangs below its keeper.
         if is_keeper(current) {
-            return Role::Agent;
+            return (Role::Agent, attempt);
         }
         match parent_of(current) {
             Some(parent) if parent > 1 => current = parent,
             _ => break,
         }
     }
-    role
+    (role, attempt)
 }
 
 /// Whether the peer speaks for a host program in front of which a person may sit: it is no agent, and whatever started
@@ -59,8 +70,8 @@ pub fn vouches(_pid: i32) -> bool {
 
 /// Elsewhere the environment of other processes cannot be read this way: the peer's user is all that is known.
 #[cfg(not(target_os = "linux"))]
-pub fn of_process(_pid: i32) -> Role {
-    Role::Person
+pub fn peer(_pid: i32) -> (Role, Option<AttemptId>) {
+    (Role::Person, None)
 }
 
 /// Whether a process is one of our keepers, of whatever version. Who only looks like one may do less, never more.
@@ -83,6 +94,8 @@ fn parent_of(pid: i32) -> Option<i32> {
 pub enum Act {
     /// Looks.
     Read,
+    /// Says something about a task of one's own.
+    Own,
     /// Starts, stops or answers work, or brings a result home.
     Work,
     /// Is a person's alone: trust, and ending the daemon.
@@ -96,7 +109,7 @@ pub fn allow(role: Role, act: Act) -> Result<(), ApiError> {
         Err(ApiError::new(Code::Forbidden, message, "a person can do it in a terminal of their own"))
     };
     match (role, act) {
-        (Role::Person, _) | (_, Act::Read) | (Role::Session, Act::Work) => Ok(()),
+        (Role::Person, _) | (_, Act::Read | Act::Own) | (Role::Session, Act::Work) => Ok(()),
         (Role::Session, Act::Govern) => refused("a model's session"),
         (Role::Agent, Act::Work | Act::Govern) => refused("an agent of a run"),
     }
@@ -171,9 +184,9 @@ mod tests {
             .expect("sh is everywhere");
         // Its environment can be read once it runs, which is a moment after it was started.
         child.stdout.as_mut().expect("it was asked for").read_exact(&mut [0]).expect("it speaks");
-        let role = of_process(child.id() as i32);
+        let role = peer(child.id() as i32);
         let _ = child.kill();
         let _ = child.wait();
-        assert_eq!(role, Role::Agent);
+        assert_eq!(role, (Role::Agent, Some("T-1.1".parse().unwrap())));
     }
 }

@@ -19,6 +19,7 @@ use jsonrpsee::{
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::{
+    agents,
     convert::{self, Given, View},
     effects, explain,
     main_loop::{Answer, Wake},
@@ -34,6 +35,8 @@ use crate::{
     },
     core::{
         Command, Event, Reply, State,
+        agent::FoundAgent,
+        input::AgentWord,
         run::{Mode, Run},
     },
     ids::{AttemptId, CheckpointId, DecisionId, RunId, TaskId},
@@ -72,6 +75,8 @@ pub struct Session {
     /// Whether its forms and prompts are a person's (`roles::vouches`).
     vouches: bool,
     refusals: Arc<AtomicU32>,
+    /// The attempt that the caller is the agent of.
+    attempt: Option<AttemptId>,
     greeted: Arc<OnceLock<Greeted>>,
     last_look: Arc<Mutex<Option<(std::time::Instant, crate::core::facts::Facts)>>>,
 }
@@ -80,7 +85,7 @@ impl Session {
     /// A connection whose greeting is still to come.
     pub fn new(shared: Arc<Shared>, role: Role, vouches: bool) -> Session {
         let (greeted, last_look, refusals) = (Arc::default(), Arc::default(), Arc::default());
-        Session { shared, role, vouches, refusals, greeted, last_look }
+        Session { shared, role, vouches, refusals, attempt: None, greeted, last_look }
     }
 
     /// What this connection may do. Over MCP comes what a model calls, whoever started the program: a client may say
@@ -107,6 +112,65 @@ impl Session {
         let by = format!("{by} ({})", greeted.client.name);
         let answer: Answer = Box::new(|_| Box::new(|| ()));
         let _ = greeted.workspace.wakes.send(Wake::Command(Box::new(Command::NoteRefusal { by, what }), answer));
+    }
+
+    /// The same for the agent of an attempt.
+    pub fn of_attempt(mut self, attempt: Option<AttemptId>) -> Session {
+        self.attempt = attempt;
+        self
+    }
+
+    /// The attempt that a call is about: an agent's is its own and no other, a session says which it claimed.
+    fn own(&self, named: Option<AttemptId>) -> Result<AttemptId, ApiError> {
+        self.greeted(Act::Own)?;
+        match (self.role, self.attempt, named) {
+            (Role::Agent, Some(own), Some(named)) if own != named => {
+                let message = format!("{named} is not this agent's; its own is {own}");
+                Err(ApiError::new(Code::Forbidden, message, "leave attempt_id out"))
+            }
+            (Role::Agent, Some(own), _) => Ok(own),
+            (Role::Agent, None, _) => Err(ApiError::new(
+                Code::Forbidden,
+                "this process belongs to no attempt",
+                "only an agent's own calls count",
+            )),
+            (_, _, Some(named)) => Ok(named),
+            (_, _, None) => {
+                let message = "attempt_id is missing";
+                Err(ApiError::new(Code::Invalid, message, "name the attempt that claim_task gave")
+                    .at_field("attempt_id"))
+            }
+        }
+    }
+
+    /// What an agent or a session says of its own attempt.
+    async fn word(&self, attempt: AttemptId, word: AgentWord) -> Result<(), ApiError> {
+        if self.role == Role::Agent && self.attempt != Some(attempt) {
+            return Err(ApiError::new(Code::Forbidden, format!("{attempt} is not this agent's"), ""));
+        }
+        if self.role != Role::Agent {
+            // What one of our own processes works on is not a session's to report.
+            let leased = self.read(move |view| Ok(view.state.live(attempt).map(|(_, live)| live.leased()))).await?;
+            if leased == Some(false) {
+                let message = format!("{attempt} was not claimed by a session: an agent of ours works on it");
+                return Err(ApiError::new(Code::Forbidden, message, "claim a task of your own: claim_task"));
+            }
+        }
+        self.command(Act::Own, Command::AgentReport { attempt, word }, |_, _| Ok(())).await
+    }
+
+    /// Who claims, for people and for the record.
+    fn holder(&self) -> Result<String, ApiError> {
+        let name = &self.greeted(Act::Work)?.client.name;
+        Ok(format!("session:{}", if name.is_empty() { "unnamed" } else { name }))
+    }
+
+    /// The agents that there are on this client's PATH.
+    async fn agents(&self) -> Result<Vec<FoundAgent>, ApiError> {
+        let path_var = self.greeted(Act::Read)?.env.get("PATH").cloned().unwrap_or_default();
+        let profiles = self.shared.settings.agents.clone();
+        let found = tokio::task::spawn_blocking(move || agents::find(&profiles, &path_var));
+        found.await.map_err(|error| ApiError::new(Code::Internal, error.to_string(), ""))
     }
 
     /// Names of the playbooks and skills of a checkout, and of the user.
@@ -264,14 +328,26 @@ impl Session {
 
 fn protections() -> api::state::Protections {
     api::state::Protections {
-        sandbox: "none".to_owned(),
+        sandbox: agents::sandbox::level().to_owned(),
         supervision: if cfg!(target_os = "linux") { "keeper+subreaper" } else { "keeper" }.to_owned(),
         durability: "power loss".to_owned(),
     }
 }
 
-fn no_pull() -> ApiError {
-    ApiError::new(Code::Unavailable, "this daemon offers no tasks to sessions", "update the program")
+/// How long a claim waits for its lane.
+const LANE_WAIT: Duration = Duration::from_secs(60);
+
+/// Longest words of a report, characters.
+const REPORT_CHARS_MAX: usize = 4_000;
+
+/// Longest note of a run: each is told to every agent.
+const NOTE_CHARS_MAX: usize = 1_000;
+
+fn cut(text: String, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
+        Some((end, _)) => text[..end].to_owned(),
+        None => text,
+    }
 }
 
 fn is_mcp(client: &session::ClientInfo) -> bool {
@@ -286,6 +362,10 @@ fn closed() -> ApiError {
 impl OrchestratorApiServer for Session {
     async fn hello(&self, hello: Hello) -> RpcResult<Welcome> {
         let env = session::allowed_env(hello.env);
+        if self.role != Role::Agent {
+            let wanted = self.shared.config.agent_env();
+            self.shared.secrets.keep(hello.secrets.into_iter().filter(|(name, _)| wanted.contains(name)).collect());
+        }
         if self.shared.ending() {
             return Err(closed().into());
         }
@@ -396,8 +476,13 @@ impl OrchestratorApiServer for Session {
     }
 
     async fn get_state(&self, session_id: Option<RunId>) -> RpcResult<OrchestratorState> {
-        let surroundings = self.surroundings();
-        Ok(self.read(move |view| convert::orchestrator_state(view, session_id, surroundings)).await?)
+        let mut surroundings = self.surroundings();
+        let found = self.agents().await?;
+        let state = self.read(move |view| {
+            surroundings.agents = convert::agent_list(view, &found);
+            convert::orchestrator_state(view, session_id, surroundings)
+        });
+        Ok(state.await?)
     }
 
     async fn save_checkpoint(&self, session_id: Option<RunId>, label: Option<String>) -> RpcResult<CheckpointResponse> {
@@ -658,31 +743,80 @@ impl OrchestratorApiServer for Session {
         Ok(answer.await?)
     }
 
-    async fn claim_task(&self, _task_id: Option<TaskId>) -> RpcResult<ClaimReply> {
-        Err(no_pull().into())
+    async fn claim_task(&self, task_id: Option<TaskId>) -> RpcResult<ClaimReply> {
+        let holder = self.holder()?;
+        let dir = self.greeted(Act::Work)?.workspace.dir.clone();
+        let folder = dir.clone();
+        let claim = Command::ClaimTask { task: task_id, holder };
+        let claimed = self.command(Act::Work, claim, move |view, reply| match reply {
+            Reply::Claimed(attempt) => Ok((Some(attempt), convert::claim_reply(view, Some(attempt), &folder)?)),
+            Reply::NothingOffered => Ok((None, convert::claim_reply(view, None, &folder)?)),
+            other => Err(unexpected(&other)),
+        });
+        let (attempt, reply) = claimed.await?;
+        let Some(attempt) = attempt else { return Ok(reply) };
+        // The lane is laid out in a moment; who claims can begin at once when this is answered.
+        let ready = self.until(move |view| match view.state.live(attempt) {
+            Some((_, live)) if live.phase == crate::core::task::Phase::Preparing => None,
+            Some(_) => Some(convert::claim_reply(view, Some(attempt), &dir)),
+            None => {
+                Some(Err(ApiError::new(Code::Unavailable, "its lane could not be laid out", api::error::TRY_AGAIN)))
+            }
+        });
+        match tokio::time::timeout(LANE_WAIT, ready).await {
+            Ok(reply) => Ok(reply?),
+            // It says `preparing`, and agent_task says when it is there.
+            Err(_) => Ok(reply),
+        }
     }
 
-    async fn agent_task(&self, _attempt_id: Option<AttemptId>) -> RpcResult<AgentTask> {
-        Err(no_pull().into())
+    async fn agent_task(&self, attempt_id: Option<AttemptId>) -> RpcResult<AgentTask> {
+        let attempt = self.own(attempt_id)?;
+        let dir = self.greeted(Act::Own)?.workspace.dir.clone();
+        if self.role != Role::Agent {
+            self.word(attempt, AgentWord::Present).await?;
+        }
+        Ok(self.read(move |view| convert::agent_task(view, attempt, &dir)).await?)
     }
 
     async fn agent_report(
         &self,
-        _kind: ReportKind,
-        _text: String,
-        _attempt_id: Option<AttemptId>,
-        _percent: Option<f64>,
+        kind: ReportKind,
+        text: String,
+        attempt_id: Option<AttemptId>,
+        percent: Option<f64>,
     ) -> RpcResult<AgentReportReply> {
-        Err(no_pull().into())
+        let attempt = self.own(attempt_id)?;
+        if percent.is_some_and(|percent| !(0.0..=100.0).contains(&percent)) {
+            let message = "percent is not between 0 and 100";
+            return Err(ApiError::new(Code::Invalid, message, "leave it out where it is not known")
+                .at_field("percent")
+                .into());
+        }
+        let word = match kind {
+            ReportKind::Progress => AgentWord::Progress(percent),
+            ReportKind::Done => AgentWord::Done(cut(text, REPORT_CHARS_MAX)),
+            ReportKind::Failed => AgentWord::Failed(cut(text, REPORT_CHARS_MAX)),
+        };
+        self.word(attempt, word).await?;
+        Ok(self.read(move |view| convert::agent_report(view, attempt)).await?)
     }
 
     async fn agent_notes(
         &self,
-        _attempt_id: Option<AttemptId>,
-        _add: Option<String>,
-        _after: Option<u32>,
+        attempt_id: Option<AttemptId>,
+        add: Option<String>,
+        after: Option<u32>,
     ) -> RpcResult<NotesReply> {
-        Err(no_pull().into())
+        let attempt = self.own(attempt_id)?;
+        let word = match add.filter(|text| !text.trim().is_empty()) {
+            Some(text) => AgentWord::Note(cut(text, NOTE_CHARS_MAX)),
+            None => AgentWord::Present,
+        };
+        if self.role != Role::Agent || word != AgentWord::Present {
+            self.word(attempt, word).await?;
+        }
+        Ok(self.read(move |view| convert::notes_reply(view, attempt, after.unwrap_or(0))).await?)
     }
 
     async fn daemon_status(&self) -> RpcResult<DaemonStatus> {

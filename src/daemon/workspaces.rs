@@ -21,7 +21,7 @@ use tokio::{
 use super::{
     agents::keeper::Keeper,
     convert::{View, WorkspaceInfo},
-    effects::{Bounds, Hands, Library},
+    effects::{Bounds, Hands, Library, Secrets},
     lanes::{FolderLimits, Found, Git, LaneError, discover},
     main_loop::{Deliver, Early, Loaded, Opening, Wake, Workspace},
     own_program,
@@ -54,6 +54,8 @@ pub struct Shared {
     pub config: Config,
     /// What the core is told.
     pub settings: Arc<Settings>,
+    /// Keys of agents.
+    pub secrets: Arc<Secrets>,
     /// When the daemon began.
     pub since: Timestamp,
     /// Where TCP connections are taken, if anywhere.
@@ -89,6 +91,7 @@ impl Shared {
             places,
             config,
             settings,
+            secrets: Arc::default(),
             since: now(),
             listening: OnceLock::new(),
             exe,
@@ -183,11 +186,24 @@ impl Shared {
         folder: &Path,
         path_var: Option<String>,
     ) -> Result<(Handle, PathBuf), ApiError> {
-        let (shared, start) = (self.clone(), folder.to_owned());
+        let (shared, start) = (self.clone(), self.home_of_lane(folder).unwrap_or_else(|| folder.to_owned()));
         let found = tokio::task::spawn_blocking(move || shared.discover(&start, path_var.as_deref())).await;
         let found = found.map_err(|error| ApiError::new(Code::Internal, error.to_string(), ""))?.map_err(lane_error)?;
         let checkout = found.checkout.clone();
         Ok((self.open(found).await?, checkout))
+    }
+
+    /// The checkout of the workspace that a lane of ours belongs to: an agent that starts us there means that one.
+    fn home_of_lane(&self, folder: &Path) -> Option<PathBuf> {
+        use std::os::unix::ffi::OsStringExt;
+        let workspaces = self.places.state.join("workspaces");
+        let workspaces = workspaces.canonicalize().unwrap_or(workspaces);
+        let folder = folder.canonicalize().ok()?;
+        let mut parts = folder.strip_prefix(&workspaces).ok()?.components();
+        let id = parts.next()?;
+        (parts.next()?.as_os_str() == "lanes").then_some(())?;
+        let checkout = std::fs::read(workspaces.join(id).join("checkout")).ok()?;
+        Some(PathBuf::from(std::ffi::OsString::from_vec(checkout)))
     }
 
     fn discover(&self, start: &Path, path_var: Option<&str>) -> Result<Found, LaneError> {
@@ -248,8 +264,18 @@ impl Shared {
                 lanes_max: shared.config.lanes.max,
                 min_free_bytes: (shared.config.state.min_free_gb.max(0.0) * f64::from(1 << 30)) as u64,
             };
-            let hands = Hands::new(repo, dir.clone(), shared.exe.clone(), stores, library, bounds, steps)
-                .map_err(unavailable)?;
+            let hands = Hands::new(
+                repo,
+                dir.clone(),
+                shared.exe.clone(),
+                stores,
+                library,
+                bounds,
+                steps,
+                shared.settings.clone(),
+                shared.secrets.clone(),
+            )
+            .map_err(unavailable)?;
             let opening = Opening {
                 info,
                 settings: shared.settings.clone(),

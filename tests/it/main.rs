@@ -4,6 +4,8 @@
 //! failure where `ORCHESTRATOR_CI` is set, because there it was installed.
 
 #[cfg(target_os = "linux")]
+mod agents;
+#[cfg(target_os = "linux")]
 mod daemon;
 mod decide;
 mod demo;

@@ -130,6 +130,11 @@ const KEPT: &[Kept] = &[
             "daemon/lanes/git.rs",
             // A process of its own: it leaves its folder, and its socket must fit the short limit for such paths.
             "daemon/agents/keeper/",
+            // The host of an agent is a process of its own, too: its keys come to it there. The others are told where
+            // the user's home folder is.
+            "daemon/agents/host.rs",
+            "daemon/agents/find.rs",
+            "daemon/effects.rs",
         ],
         instead: "take the value as an argument: config.rs and cli/ read the environment",
     },
@@ -139,8 +144,12 @@ const KEPT: &[Kept] = &[
         places: &[
             // The daemon.
             "client/mod.rs",
-            // Everything that runs for a task.
+            // Everything that runs for a task; an agent below its host, which the keeper starts; and what an agent
+            // says of its version.
             "daemon/agents/keeper/",
+            "daemon/agents/host.rs",
+            "daemon/agents/sandbox.rs",
+            "daemon/agents/find.rs",
             "daemon/lanes/git.rs",
             // `git ls-files` and `git log`: what a folder holds, and since when.
             "upkeep/listing.rs",
@@ -166,6 +175,9 @@ const KEPT: &[Kept] = &[
             "mcp/wait.rs",
             // How long the git processes of a former daemon may go on.
             "daemon/steps.rs",
+            // How long an agent may take, and how long it waited for answers; and a version that is asked for.
+            "daemon/agents/host.rs",
+            "daemon/agents/find.rs",
             // How long a reader of a log waits for more.
             "daemon/server.rs",
             "daemon/server/",

@@ -1,5 +1,6 @@
 //! From wire objects to text: pure functions, so that every screen is a test.
 
+pub mod agents;
 pub mod bar;
 pub mod decision;
 pub mod duration;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::gate::Judgement;
 use crate::{
     ids::{DecisionId, RunId, TaskId},
     time::Timestamp,
@@ -33,6 +34,8 @@ pub enum DecisionKind {
     Budget,
     /// Files changed in the lane that readers share.
     UndeclaredWrite,
+    /// Nothing can prove a change, or it touched what was to prove it.
+    Review,
 }
 
 impl DecisionKind {
@@ -48,8 +51,9 @@ impl DecisionKind {
             DecisionKind::Conflict => "conflict",
             DecisionKind::RetryExhausted => "retry_exhausted",
             DecisionKind::StuckUndo => "stuck_undo",
-            DecisionKind::Budget => "budget",
             DecisionKind::UndeclaredWrite => "undeclared_write",
+            DecisionKind::Review => "review",
+            DecisionKind::Budget => "budget",
         }
     }
 }
@@ -117,6 +121,19 @@ pub enum DecisionState {
     Withdrawn(String),
 }
 
+/// What an agent asked, and what the gate said of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgentAsk {
+    /// The agent's own number for it, within its attempt.
+    pub request: String,
+    /// The tool.
+    pub tool: String,
+    /// What it would do with it.
+    pub input: serde_json::Value,
+    /// The gate's word; its `key` is what makes two asks the same.
+    pub judgement: Judgement,
+}
+
 /// One question.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
@@ -140,6 +157,9 @@ pub struct Decision {
     pub options: Vec<Choice>,
     /// How bad a wrong answer can be, 0..1 (S3's formula).
     pub criticality: f64,
+    /// What an agent asked, where it is a permission of one: its attempt goes on waiting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ask: Option<Box<AgentAsk>>,
     /// When it was opened.
     pub created_at: Timestamp,
     /// Where it stands.
@@ -147,6 +167,11 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// Whether it is about an attempt that goes on meanwhile: its task does not stand before it.
+    pub fn of_attempt(&self) -> bool {
+        self.ask.is_some() || self.kind == DecisionKind::Review
+    }
+
     /// Whether it waits for an answer.
     pub fn open(&self) -> bool {
         self.state == DecisionState::Open

@@ -6,6 +6,7 @@ pub mod decision;
 pub mod effects;
 pub mod gate;
 pub mod ladder;
+pub mod permission;
 pub mod policy;
 pub mod shell;
 pub mod tools;
@@ -19,12 +20,19 @@ use super::{
     plan::spec::Effect as Touches,
     run::{Run, RunState, Undeclared},
     state::State,
-    task::{Settled, Task, TaskState},
+    task::{Phase, Settled, Task, TaskState},
 };
-use crate::ids::{DecisionId, RunId};
+use crate::{
+    ids::{DecisionId, RunId},
+    time::Timestamp,
+};
 
 /// The consequences of answers that were just given.
 pub fn due(state: &mut State, ctx: &mut Ctx) -> Vec<Event> {
+    let asked = permission::due(state, ctx);
+    if !asked.is_empty() {
+        return asked;
+    }
     while let Some(id) = state.index.answered.pop_front() {
         let Some(decision) = state.decisions.get(&id) else { continue };
         let Some(answer) = decision.answer() else { continue };
@@ -41,8 +49,10 @@ pub fn due(state: &mut State, ctx: &mut Ctx) -> Vec<Event> {
         let trusted = decision.kind == DecisionKind::Trust
             && state.run(decision.run).and_then(|run| run.facts.as_ref()).map(|facts| facts.manifests_hash.as_str())
                 == state.trusted.as_deref();
-        if run_over || task_over || trusted {
+        let unasked = !run_over && !task_over && permission::unasked(state, decision);
+        if run_over || task_over || trusted || unasked {
             let why = match (run_over, task_over) {
+                _ if unasked => "its agent no longer asks",
                 (true, _) => "the run is over",
                 (false, true) => "the task is over",
                 (false, false) => "the repository is trusted by now",
@@ -76,8 +86,12 @@ fn consequence(state: &State, decision: &Decision, choice: &str) -> Vec<Event> {
         (DecisionKind::Clarify, "cancel") => vec![Event::RunCancelAsked { run }],
         // Planning reads the chosen playbook off the answered decision.
         (DecisionKind::Clarify, _) => Vec::new(),
-        (DecisionKind::Budget, choice) => of_budget(state, run, choice),
+        (DecisionKind::Budget, choice) if decision.task.is_none() => of_budget(state, run, choice),
         (DecisionKind::UndeclaredWrite, choice) => of_undeclared(state, run, choice),
+        (DecisionKind::Review, choice) => task.map(|task| reviewed(decision, choice, task)).unwrap_or_default(),
+        (DecisionKind::Permission, choice) if let Some(ask) = &decision.ask => {
+            permission::answered(state, decision, ask, choice)
+        }
         (kind, choice) => match task {
             Some(task) if task.state == TaskState::Asking(decision.id) => of_task(kind, choice, task),
             _ => Vec::new(),
@@ -94,7 +108,10 @@ fn of_task(kind: DecisionKind, choice: &str, task: &Task) -> Vec<Event> {
             Event::TaskChosen { task: task.id, choice: choice.to_owned() },
             settled(task, Settled::Completed, &format!("answered: {choice}")),
         ],
-        (DecisionKind::NoAgent | DecisionKind::Conflict, "again") => vec![again],
+        (DecisionKind::NoAgent, "again") => vec![Event::AgentsAsked { run: task.run }, again],
+        (DecisionKind::Conflict, "again") => vec![again],
+        (DecisionKind::Budget, "raise") => vec![again],
+        (DecisionKind::Budget, _) => vec![settled(task, Settled::Failed, "its run's limit is reached")],
         (DecisionKind::NoAgent, _) => vec![settled(task, Settled::Cancelled, "left out: no agent can do it")],
         (DecisionKind::Conflict, _) if task.spec.effect == Touches::External => {
             vec![settled(task, Settled::Failed, "left out: it conflicts with what landed; its effect outside is there")]
@@ -109,10 +126,23 @@ fn of_task(kind: DecisionKind, choice: &str, task: &Task) -> Vec<Event> {
             DecisionKind::Clarify
             | DecisionKind::Trust
             | DecisionKind::PlanApproval
-            | DecisionKind::Budget
-            | DecisionKind::UndeclaredWrite,
+            | DecisionKind::UndeclaredWrite
+            | DecisionKind::Review,
             _,
         ) => Vec::new(),
+    }
+}
+
+/// What a person said of a change that nothing else could judge.
+fn reviewed(decision: &Decision, choice: &str, task: &Task) -> Vec<Event> {
+    match task.current() {
+        Some((attempt, live)) if live.phase == Phase::Reviewing && Some(attempt.generation) == decision.generation => {
+            match choice {
+                "accept" => vec![Event::AttemptMoved { attempt, to: Phase::Queued }],
+                _ => vec![settled(task, Settled::Undone, "a person left it out")],
+            }
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -173,6 +203,18 @@ pub fn open(
     task: Option<&Task>,
     fill: impl FnOnce(&mut Decision),
 ) -> Event {
+    open_at(state, ctx.now, run, kind, task, fill)
+}
+
+/// The same, where only the time is known.
+pub fn open_at(
+    state: &State,
+    now: Timestamp,
+    run: &Run,
+    kind: DecisionKind,
+    task: Option<&Task>,
+    fill: impl FnOnce(&mut Decision),
+) -> Event {
     let mut decision = Decision {
         id: DecisionId(state.last.decision + 1),
         run: run.id,
@@ -183,7 +225,8 @@ pub fn open(
         detail: String::new(),
         options: Vec::new(),
         criticality: 0.0,
-        created_at: ctx.now,
+        ask: None,
+        created_at: now,
         state: DecisionState::Open,
     };
     fill(&mut decision);

@@ -69,13 +69,18 @@ fn make(state: &State, ctx: &Ctx, run: &Run) -> Vec<Event> {
             Err(error) => refuse(run, format!("the playbook {} does not fit here: {error}", found.name)),
         };
     }
-    if analysis.intent.primary.is_none() && chosen.as_deref() != Some(AGENT) {
+    // Nothing ready-made fits. An agent can read what our words cannot; without one, somebody is asked.
+    let Some(agents) = &run.agents else {
+        return if run.looking { Vec::new() } else { vec![Event::AgentsAsked { run: run.id }] };
+    };
+    let able = agents.iter().any(|found| ctx.settings.agents.iter().any(|profile| profile.id == found.id));
+    if analysis.intent.primary.is_none() && !able && chosen.as_deref() != Some(AGENT) {
         return match decide::find(state, run, DecisionKind::Clarify) {
             Some(_) => Vec::new(),
             None => vec![clarify(state, ctx, run, &playbooks)],
         };
     }
-    // Nothing ready-made fits: one agent does it, proven by the repository's own checks.
+    // One agent does it, proven by the repository's own checks.
     let mut task = TaskSpec::new("request", Work::Prompt(run.request.description.clone()));
     let title: String = run.request.description.lines().next().unwrap_or("").chars().take(80).collect();
     task.title = title.as_str().into();

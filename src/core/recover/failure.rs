@@ -58,6 +58,38 @@ pub fn of_step(why: &str) -> Failure {
     }
 }
 
+/// A session that had a task and was not heard of any more.
+pub fn of_lease(what: &str) -> Failure {
+    Failure {
+        class: word(Class::Transient),
+        severity: "low".to_owned(),
+        recoverable: true,
+        retry_potential: 0.5,
+        escalation_required: false,
+        message: cut(what),
+        next: word(Route::Retry),
+    }
+}
+
+/// An agent's work that was judged and found wanting: it may try again, and is told why.
+pub fn judged(what: &str) -> Failure {
+    Failure { recoverable: true, retry_potential: 0.5, next: word(Route::Retry), ..wrong_output(what) }
+}
+
+/// An agent that had to stop: what it said of it decides the class.
+pub fn of_agent(end: &End, trouble: &str, said: &str) -> Failure {
+    let failure = of_end(end, said);
+    let (class, next) = match trouble {
+        "quota" => ("quota", word(Route::Park)),
+        "budget" => ("budget", word(Route::Escalate)),
+        "refused" | "auth" => ("security", word(Route::Escalate)),
+        // It broke off without a reason that is known: what it did is kept, and it goes on from there.
+        _ if failure.class == word(Class::Unknown) => ("unknown", word(Route::Retry)),
+        _ => return failure,
+    };
+    Failure { class: class.to_owned(), recoverable: true, next, ..failure }
+}
+
 /// It ran, but what it did is not what was wanted.
 pub fn wrong_output(what: &str) -> Failure {
     Failure {

@@ -3,6 +3,7 @@
 use super::{
     super::{
         ANSWER_MAX, Ctx,
+        agent::AgentPart,
         decide::{self, decision::DecisionKind},
         event::Event,
         job::End,
@@ -10,7 +11,7 @@ use super::{
         plan::spec::{Effect as Touches, OnFailure},
         run::Run,
         state::State,
-        task::{Failure, Settled, Task, TaskState},
+        task::{Attempt, Failure, Phase, Settled, Task, TaskState},
     },
     backoff,
 };
@@ -76,7 +77,15 @@ fn after_failure(state: &State, ctx: &mut Ctx, id: AttemptId) -> Vec<Event> {
     if failure.class == "stuck_undo" {
         return vec![ask_stuck(state, ctx, run, task, &failure)];
     }
-    let lost_before = task.attempts.iter().filter(|attempt| attempt.lost()).count();
+    let lost_before = task.attempts.iter().filter(|attempt| attempt.lost() || blameless(attempt)).count();
+    if let Some(part) = attempt.agent() {
+        if failure.next == "park" {
+            return park_account(state, ctx, task, part);
+        }
+        if failure.class == "budget" {
+            return vec![ask_budget(state, ctx, run, task, part)];
+        }
+    }
     if lost && (external || lost_before > LOST_MAX) {
         return vec![ask_again(state, ctx, run, task, &failure, external)];
     }
@@ -104,6 +113,45 @@ fn after_failure(state: &State, ctx: &mut Ctx, id: AttemptId) -> Vec<Event> {
         events.push(Event::RunStopping { run: run.id });
     }
     events
+}
+
+/// Whether an attempt ended through no fault of its own: its account was empty, or it was told not to wait.
+fn blameless(attempt: &Attempt) -> bool {
+    let failure = attempt.more.as_ref().and_then(|more| more.failure.as_ref());
+    attempt.agent().is_some() && attempt.phase == Phase::Over && failure.is_none_or(|failure| failure.next == "park")
+}
+
+/// An account without a known time of return is left alone for so long, milliseconds.
+const ACCOUNT_REST_MS: u64 = 300_000;
+
+/// The account is parked, not the task: whoever else can do it may at once, and nothing is counted against it.
+fn park_account(state: &State, ctx: &Ctx, task: &Task, part: &AgentPart) -> Vec<Event> {
+    let account = part.account();
+    let mut events = Vec::new();
+    if state.limits.get(&account).is_none_or(|until| *until <= ctx.now) {
+        events.push(Event::AccountLimited { account, until: ctx.now.plus_ms(ACCOUNT_REST_MS) });
+    }
+    events.push(Event::TaskReopened { task: task.id });
+    events
+}
+
+fn ask_budget(state: &State, ctx: &Ctx, run: &Run, task: &Task, part: &AgentPart) -> Event {
+    let used = match part.usage.usd {
+        Some(usd) => format!("{usd:.2} US dollars and {} tokens", part.usage.tokens),
+        None => format!("{} tokens", part.usage.tokens),
+    };
+    decide::open(state, ctx, run, DecisionKind::Budget, Some(task), |decision| {
+        let question = format!("{} reached its limit. Go on? {}", task.id, task.spec.title());
+        decision.question = decide::short(&question);
+        decision.detail = format!(
+            "The attempt used {used} and was ended at its limit. What it did is kept: another attempt goes on from there."
+        );
+        decision.criticality = 0.5;
+        decision.options = vec![
+            decide::choice("raise", "Go on", "The run may use its limits once more; the task goes on.", false),
+            decide::choice("stop", "Stop here", "The task failed; what needs it is blocked.", true),
+        ];
+    })
 }
 
 fn ask_conflict(state: &State, ctx: &Ctx, run: &Run, task: &Task, failure: &Failure) -> Event {

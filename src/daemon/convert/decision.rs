@@ -225,6 +225,7 @@ pub fn kind(kind: core::DecisionKind) -> DecisionKind {
         core::DecisionKind::StuckUndo => DecisionKind::StuckUndo,
         core::DecisionKind::Budget => DecisionKind::Budget,
         core::DecisionKind::UndeclaredWrite => DecisionKind::UndeclaredWrite,
+        core::DecisionKind::Review => DecisionKind::Review,
     }
 }
 
@@ -257,6 +258,7 @@ fn why_asked(kind: core::DecisionKind) -> &'static str {
         | core::DecisionKind::StuckUndo => "criticality",
         core::DecisionKind::PlanApproval | core::DecisionKind::AgentQuestion => "mode",
         core::DecisionKind::Budget | core::DecisionKind::UndeclaredWrite => "rule",
+        core::DecisionKind::Review => "missing:check",
         core::DecisionKind::NoAgent => "missing:agent",
     }
 }
@@ -285,6 +287,7 @@ fn effects(view: &View<'_>, known: &core::Decision) -> Vec<EffectNote> {
         | core::DecisionKind::StuckUndo
         | core::DecisionKind::AgentQuestion
         | core::DecisionKind::NoAgent
+        | core::DecisionKind::Review
         | core::DecisionKind::Conflict => task.map_or_else(Vec::new, |task| vec![of_task(&task.spec)]),
     }
 }

@@ -66,7 +66,7 @@ impl Teller<'_> {
     fn add_attempt(&mut self, id: AttemptId, kind: EventType, mut data: EventData) {
         let task = self.after.task(id.task);
         data.attempt = Some(id);
-        data.agent = task.and_then(|task| words::agent(&task.spec));
+        data.agent = task.and_then(super::agent::name);
         data.lane = data.lane.or(task.and_then(|task| task.attempt(id.generation)).and_then(|attempt| attempt.lane));
         self.add_task(id.task, kind, data);
     }
@@ -133,7 +133,7 @@ impl Teller<'_> {
             E::AttemptStarted { attempt, .. } => {
                 self.add_attempt(*attempt, EventType::AttemptStarted, EventData::default());
             }
-            E::AttemptRan { attempt, end, started_at, ended_at, tail } => {
+            E::AttemptRan { attempt, end, started_at, ended_at, tail, .. } => {
                 let data = EventData {
                     end: Some(end.to_string()),
                     seconds: Some(ended_at.seconds_since(*started_at)),
@@ -215,8 +215,24 @@ impl Teller<'_> {
             E::BudgetWarned { run, of } => self.budget(*run, EventType::BudgetWarned, *of),
             E::BudgetReached { run, of } => self.budget(*run, EventType::BudgetReached, *of),
             E::TasksApart { tasks, .. } => tasks.iter().for_each(|task| self.told_ready(*task)),
+            E::AccountLimited { account, until } => {
+                let mut data = EventData { agent: Some(account.clone()), ..EventData::default() };
+                data.more.insert("until".to_owned(), until.to_string().into());
+                self.add(None, EventType::AgentLimited, data);
+            }
             // The contract has no event for these: what follows from them is told instead.
-            E::RunSurveyed { .. }
+            E::AgentSpoke { .. }
+            | E::AgentAsked { .. }
+            | E::AskAnswered { .. }
+            | E::AskParked { .. }
+            | E::AskWithdrawn { .. }
+            | E::LeaseRenewed { .. }
+            | E::TaskParked { .. }
+            | E::NoteAdded { .. }
+            | E::AgentsAsked { .. }
+            | E::AgentsFound { .. }
+            | E::AccountFree { .. }
+            | E::RunSurveyed { .. }
             | E::RunApproved { .. }
             | E::RunStopping { .. }
             | E::RunCancelAsked { .. }

@@ -3,6 +3,7 @@
 //! Pure functions over a [`View`]: nothing here reads a clock or a file, changes the state, or decides anything. What
 //! is shown is computed from the state each time, so that a reply cannot differ from what the core goes by.
 
+mod agent;
 mod check;
 mod decision;
 mod event;
@@ -36,6 +37,7 @@ use crate::{
 };
 
 pub use crate::api::state::Workspace as WorkspaceInfo;
+pub use agent::{agent_list, agent_report, agent_task, claim_reply, known, notes_reply};
 pub use decision::{already_decided, criticality, decision, decision_result, pending_decisions, person_only};
 pub use event::events;
 pub use explain::explain_reply;

@@ -13,7 +13,6 @@ use crate::{
     },
     core::{
         decide::decision::DecisionKind,
-        plan::spec::Kind,
         run::{Mode, Outcome, Run, RunState as Stage},
         task::{Settled, TaskState},
         track,
@@ -170,8 +169,8 @@ fn completion(view: &View<'_>, run: &Run) -> Option<Time> {
 fn eta(view: &View<'_>, run: &Run) -> Option<Eta> {
     let index = view.state.index.runs.get(&run.id)?;
     // Tasks count as due as soon as they are laid out, also while the whole run waits for a yes.
-    let waits_for_person =
-        view.open_decisions(run.id).any(|decision| decision.task.is_none()) || (index.open > 0 && !index.moving());
+    let waits_for_person = view.open_decisions(run.id).any(|decision| decision.task.is_none())
+        || (index.open > 0 && !index.moving(view.state));
     if run.plan.is_none() || run.ended() || waits_for_person {
         return None;
     }
@@ -325,9 +324,8 @@ fn metrics(view: &View<'_>, runs: &[&Run]) -> Metrics {
         alone += u64::from(!matches!(answer.by.kind.as_str(), "person" | "session"));
     }
     autonomy.value = (autonomy.n > 0).then(|| alone as f64 / autonomy.n as f64);
-    let mut tasks = runs.iter().flat_map(|run| view.tasks(run));
-    let agents = tasks.any(|task| task.spec.kind() == Kind::Agent && !task.attempts.is_empty());
-    Metrics { autonomy, wrong_auto: Share::default(), cost_usd: if agents { None } else { Some(0.0) } }
+    let tasks = runs.iter().flat_map(|run| &run.tasks).filter_map(|task| view.state.task(*task));
+    Metrics { autonomy, wrong_auto: Share::default(), cost_usd: super::agent::used(tasks).usd }
 }
 
 /// Runs, newest first.

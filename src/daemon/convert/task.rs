@@ -94,7 +94,7 @@ fn status_of_task(view: &View<'_>, id: TaskId) -> Result<TaskStatus, ApiError> {
         task_type: task.spec.type_word().to_owned(),
         attempt: task.attempts.len() as u32,
         attempts_max: attempts_max(&task, retry.max),
-        agent: words::agent(&task.spec),
+        agent: super::agent::name(&task),
         progress: progress(view, &task, &verify, &estimate),
         started_at: started.map(Time),
         ended_at: task.settled_at.map(Time),
@@ -171,7 +171,9 @@ fn progress(view: &View<'_>, task: &Task, verify: &[Check], estimate: &Estimate)
         Phase::Checking(_) | Phase::AwaitingBase(_) => {
             TaskProgress { percent: (work_share + (90.0 - work_share) * checked).round(), basis: Basis::Checks }
         }
-        Phase::Queued | Phase::Merging | Phase::Restaging => TaskProgress { percent: 90.0, basis: Basis::Checks },
+        Phase::Reviewing | Phase::Queued | Phase::Merging | Phase::Restaging => {
+            TaskProgress { percent: 90.0, basis: Basis::Checks }
+        }
         Phase::Rechecking(_) | Phase::AwaitingBaseMerged(_) => {
             TaskProgress { percent: (90.0 + 8.0 * checked).round(), basis: Basis::Checks }
         }
@@ -179,11 +181,14 @@ fn progress(view: &View<'_>, task: &Task, verify: &[Check], estimate: &Estimate)
     }
 }
 
-/// Commands cost no model; what an agent used is not known yet.
+/// Commands cost no model; an agent says what it used, and some do not say what that costs.
 fn cost(task: &Task) -> Cost {
     match task.spec.kind() {
         Kind::Shell | Kind::Decision | Kind::Workflow => Cost { usd: Some(0.0), tokens: 0, known: true },
-        Kind::Agent => Cost::default(),
+        Kind::Agent => {
+            let used = super::agent::used([task]);
+            Cost { usd: used.usd, tokens: used.tokens, known: used.usd.is_some() }
+        }
     }
 }
 
@@ -195,6 +200,10 @@ pub fn blocked_by(view: &View<'_>, run: &Run, task: &Task) -> Vec<String> {
     };
     match task.state {
         task::TaskState::Asking(decision) => vec![decision.to_string()],
+        task::TaskState::Trying => {
+            let about = view.open_decisions(run.id).filter(|decision| decision.task == Some(task.id));
+            about.map(|decision| decision.id.to_string()).collect()
+        }
         task::TaskState::Waiting | task::TaskState::Settled(Settled::Blocked) => {
             let Some(run) = view.state.run(run.id) else { return Vec::new() };
             let unmet = view
@@ -205,7 +214,7 @@ pub fn blocked_by(view: &View<'_>, run: &Run, task: &Task) -> Vec<String> {
             if task.settled().is_some() { unmet } else { unmet.into_iter().chain(run_level()).collect() }
         }
         task::TaskState::Ready => run_level().collect(),
-        task::TaskState::Trying | task::TaskState::Retry(_) | task::TaskState::Settled(_) => Vec::new(),
+        task::TaskState::Retry(_) | task::TaskState::Settled(_) => Vec::new(),
     }
 }
 
@@ -302,7 +311,13 @@ fn status_of_run(view: &View<'_>, id: RunId) -> Result<TaskStatus, ApiError> {
         failure: None,
         checkpoint: None,
         diff,
-        cost: if agents { Cost::default() } else { Cost { usd: Some(0.0), tokens: 0, known: true } },
+        cost: if agents {
+            let tasks: Vec<_> = run.tasks.iter().filter_map(|task| view.state.task(*task)).collect();
+            let used = super::agent::used(tasks);
+            Cost { usd: used.usd, tokens: used.tokens, known: used.usd.is_some() }
+        } else {
+            Cost { usd: Some(0.0), tokens: 0, known: true }
+        },
         attempts: Vec::new(),
     })
 }

@@ -163,6 +163,10 @@ pub fn task_state(task: &Task) -> TaskState {
         task::TaskState::Asking(_) => TaskState::WaitingDecision,
         task::TaskState::Settled(how) => settled(how),
         task::TaskState::Trying => match task.current().map(|(_, attempt)| attempt.phase) {
+            Some(Phase::Reviewing) => TaskState::WaitingDecision,
+            Some(Phase::Running) if task.current().is_some_and(|(_, attempt)| attempt.held()) => {
+                TaskState::WaitingDecision
+            }
             Some(Phase::Harvesting | Phase::Checking(_) | Phase::AwaitingBase(_)) => TaskState::Verifying,
             Some(
                 Phase::Queued
@@ -189,6 +193,7 @@ pub fn phase(phase: Phase) -> &'static str {
         Phase::AwaitingBase(_) | Phase::AwaitingBaseMerged(_) => {
             "a red check waits for what it says of the untouched base"
         }
+        Phase::Reviewing => "a person is asked to look at its change",
         Phase::Queued => "it is proven and waits for its turn to land",
         Phase::Merging => "its change is merged with what has landed",
         Phase::Restaging => "its lane is set to the merged tree",

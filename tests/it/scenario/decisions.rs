@@ -356,10 +356,13 @@ fn no_agent() {
             D-1 answered again
             R-1 UserResponse -> EXECUTING
             R-1 Monitor -> MONITORING
+            R-1 agents looked for
             T-1 due again
+                find agents R-1
+              = Decided { decision: DecisionId(1), again: false }
+            R-1 agents []
             D-2 opened no_agent T-1 [again skip]
             R-1 Escalate -> ESCALATING
-              = Decided { decision: DecisionId(1), again: false }
             > answer D-2 skip
             D-2 answered skip
             R-1 UserResponse -> EXECUTING
@@ -450,6 +453,9 @@ fn a_request_that_cannot_be_read_asks() {
             R-1 surveyed
             R-1 analyzed
             R-1 Plan -> PLANNING
+            R-1 agents looked for
+                find agents R-1
+            R-1 agents []
             D-1 opened clarify [audit test tidy cancel]
             > answer D-1 cancel
             D-1 answered cancel

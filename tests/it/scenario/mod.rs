@@ -3,6 +3,7 @@
 //! A line of a script is one input, or a word to the harness; [`script`] documents the language, [`show`] how events
 //! and effects are printed. After every line the journal is read back and compared with the live state.
 
+mod agents;
 mod decisions;
 mod endings;
 mod failures;
@@ -26,6 +27,7 @@ pub const TOPICS: &[fn()] = &[
     endings::topic,
     submitting::topic,
     limits::topic,
+    agents::topic,
 ];
 
 /// Runs a script with the usual settings and compares what it printed.

@@ -6,19 +6,23 @@
 //!               [retry=1] [comp] [probe] [idem] [derived] [env=production]; …    and before them  [stop] [final=check] [max=2]
 //!               [minutes=5] [spawns=3] [order];
 //! task [run=R-1] [deps=T-1,T-2] [key=K] | ONE TASK
-//! set workers=2 lanes=1 playbooks=builtin
+//! set workers=2 lanes=1 playbooks=builtin agents=ada,ben day=1.5 spawns=2 slow
 //! surveyed R-1 [test=unit] [tree=t0]   survey-failed R-1 WHY   answer D-1 CHOICE   cancel R-1|T-1   retry R-1 [T-1]
 //! prepared T-1.1   shared R-1   base R-1   final R-1      each with [failed WHY]      inspected R-1 [PATH…]
 //! started JOB   ended JOB END [names=a,b] [says=WORDS]    END: exit:0 exit:1 signal:9 timeout silent cancelled lost not_started
 //! harvested T-1.1 [same]   merged T-1.1 [other|empty]   conflict T-1.1   advanced T-1.1   refused T-1.1   broken T-1.1 WHY
 //! published R-1 [failed]   applied R-1 N   apply-refused R-1   undone R-1 N   undo-refused R-1
 //! apply R-1 [T-1…]   undo R-1   trust HASH|-   save [R-1]   restore C-1   tick +2s|-5s|+8d|+100ms
+//! found R-1 [ada,ben]   said T-1.1 session ID | usage N | asks R TOOL allow|deny|escalate|none | withdrawn R
+//! ended T-1.1 END done|error|quota|budget|auth   what an agent says of its end
+//! claim [T-1]   agent T-1.1 done|failed|progress|present|note [WORDS]
 //! auto [hold=JOB,…]   answers every effect that waits with success, in order, but those held; the held stay waiting
 //! crash               prints what a restarted daemon sends
 //! quiet LINE          as LINE, without printing anything
 //! ```
 //!
-//! A `submit` is answered by `surveyed` at once, unless it says `later`. Changes are named by their attempt: attempt
+//! A `submit` is answered by `surveyed` at once, unless it says `later`; whoever looks for agents finds those that are
+//! set, at once unless `slow` is. Changes are named by their attempt: attempt
 //! `T-1.1` harvests commit `c1.1`, and merged with others becomes `m1.1`.
 
 use std::{path::PathBuf, sync::Arc};
@@ -26,8 +30,14 @@ use std::{path::PathBuf, sync::Arc};
 use orchestrator::{
     core::{
         Command, Effect, Input, Rejection, Report, Settings,
-        decide::decision::By,
+        agent::{AgentEnd, AgentProfile, DriverKind, FoundAgent, Usage},
+        decide::{
+            decision::By,
+            effects::Reversible,
+            gate::{Judgement, Verdict},
+        },
         facts::{Facts, FoundCommand, Role},
+        input::{AgentSaid, AgentWord},
         job::{End, JobId, JobResult},
         plan::{
             playbook,
@@ -49,6 +59,7 @@ struct Script {
     waiting: Vec<Effect>,
     out: String,
     quiet: bool,
+    slow: bool,
     test: Option<String>,
 }
 
@@ -60,6 +71,7 @@ pub fn run(text: &str) -> String {
         waiting: Vec::new(),
         out: String::new(),
         quiet: false,
+        slow: false,
         test: None,
     };
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -67,6 +79,7 @@ pub fn run(text: &str) -> String {
         script.quiet = quiet;
         script.print(&format!("> {line}\n"));
         script.line(line);
+        script.look_for_agents();
         script.core.check();
     }
     script.out
@@ -191,6 +204,32 @@ impl Script {
                 self.command(Command::Apply { run: words.at(1), tasks });
             }
             "undo" => self.command(Command::Undo(words.at(1))),
+            "found" => {
+                let report = match words.plain.get(2) {
+                    Some(list) => Report::AgentsFound { run: words.at(1), agents: found_agents(list) },
+                    None => Report::AgentsFound { run: words.at(1), agents: Vec::new() },
+                };
+                self.report(report);
+            }
+            "said" => {
+                let report = Report::AgentSaid { attempt: words.at(1), said: said(&words) };
+                self.report(report);
+            }
+            "claim" => {
+                let task = words.plain.get(1).map(|_| words.at(1));
+                self.command(Command::ClaimTask { task, holder: "session:s".into() });
+            }
+            "agent" => {
+                let text = words.rest(3);
+                let word = match words.plain[2] {
+                    "done" => AgentWord::Done(text),
+                    "failed" => AgentWord::Failed(text),
+                    "progress" => AgentWord::Progress(Some(50.0)),
+                    "present" => AgentWord::Present,
+                    _ => AgentWord::Note(text),
+                };
+                self.command(Command::AgentReport { attempt: words.at(1), word });
+            }
             "trust" => {
                 let hash: String = words.at(1);
                 self.command(Command::Trust { hash: Some(hash).filter(|hash| hash != "-") });
@@ -286,6 +325,12 @@ impl Script {
             },
         };
         let tail = words.key("says").unwrap_or("").replace('_', " ");
+        let agent = words.plain.get(3).map(|word| {
+            let limited_until = (*word == "quota").then(|| self.now.plus_ms(3_600_000));
+            let usage = Usage { tokens: 1000, usd: Some(0.25) };
+            let trouble = Some((*word).to_owned()).filter(|word| word != "done");
+            Box::new(AgentEnd { done: *word == "done", said: tail.clone(), trouble, limited_until, usage })
+        });
         JobResult {
             end,
             started_at: self.now,
@@ -293,6 +338,8 @@ impl Script {
             tail,
             failures: words.list("names"),
             output_bytes: 0,
+            tests_ran: words.key("ran").map(|ran| ran.parse().expect("a number")),
+            agent,
         }
     }
 
@@ -301,7 +348,8 @@ impl Script {
         let from = more.and_then(|more| more.from).unwrap_or_default();
         let name = format!("{}.{}", attempt.task.0, attempt.generation);
         let (commit, tree) = if same { (from, "t".into()) } else { (format!("c{name}"), format!("tree {name}")) };
-        Report::Harvested { attempt, commit, tree, diff: DiffStat { files: u32::from(!same), ..DiffStat::default() } }
+        let diff = DiffStat { files: u32::from(!same), ..DiffStat::default() };
+        Report::Harvested { attempt, commit, tree, diff, paths: Vec::new() }
     }
 
     fn merged(&self, attempt: AttemptId, how: &str) -> Report {
@@ -315,6 +363,24 @@ impl Script {
             _ => format!("tree {name}"),
         };
         Report::Merged { attempt, commit: format!("m{name}"), tree, onto }
+    }
+
+    /// Agents are looked for at once, unless a line says `found` itself.
+    fn look_for_agents(&mut self) {
+        while let Some(at) = self.waiting.iter().position(|effect| matches!(effect, Effect::FindAgents { .. })) {
+            if self.slow {
+                return;
+            }
+            if let Effect::FindAgents { run } = self.waiting.remove(at) {
+                let report = self.found(run);
+                self.report(report);
+            }
+        }
+    }
+
+    fn found(&self, run: RunId) -> Report {
+        let ids: Vec<&str> = self.core.settings.agents.iter().map(|agent| agent.id.as_str()).collect();
+        Report::AgentsFound { run, agents: found_agents(&ids.join(",")) }
     }
 
     fn applied(&self, number: u32) -> Apply {
@@ -367,6 +433,8 @@ impl Script {
             tail: String::new(),
             failures: Vec::new(),
             output_bytes: 0,
+            tests_ran: None,
+            agent: None,
         };
         Some(match effect {
             Effect::Survey { run } => self.surveyed(*run, &Words::of("surveyed")),
@@ -375,7 +443,10 @@ impl Script {
             Effect::InspectShared { run, .. } => Report::SharedInspected { run: *run, changed: Ok(Vec::new()) },
             Effect::PrepareBase { run, .. } => Report::BasePrepared { run: *run, failed: None },
             Effect::PrepareFinal { run, .. } => Report::FinalPrepared { run: *run, failed: None },
-            Effect::Start(order) => Report::JobEnded { job: order.id, result: exit(End::Exit(0)) },
+            Effect::Start(order) => {
+                let agent = order.agent.as_ref().map(|_| Box::new(AgentEnd { done: true, ..AgentEnd::default() }));
+                Report::JobEnded { job: order.id, result: JobResult { agent, ..exit(End::Exit(0)) } }
+            }
             Effect::Stop { job: JobId::Attempt(attempt) } if self.core.state.live(*attempt).is_none() => return None,
             Effect::Stop { job } => Report::JobEnded { job: *job, result: exit(End::Cancelled) },
             Effect::Harvest { attempt, .. } => {
@@ -392,7 +463,8 @@ impl Script {
             Effect::Undo { run, apply, .. } => {
                 Report::Undone { run: *run, number: apply.number, paths: apply.paths.clone() }
             }
-            Effect::Limit { .. } | Effect::SetRef { .. } | Effect::Sweep => return None,
+            Effect::FindAgents { run } => self.found(*run),
+            Effect::Limit { .. } | Effect::SetRef { .. } | Effect::Sweep | Effect::Answer { .. } => return None,
         })
     }
 
@@ -404,6 +476,12 @@ impl Script {
         settings.tasks_max = number("tasks").unwrap_or(settings.tasks_max);
         settings.jitter = words.key("jitter").map_or(settings.jitter, |text| text.parse().expect("a share"));
         self.test = words.key("test").map(str::to_owned).or(self.test.take());
+        self.slow |= words.has("slow");
+        settings.run_spawns = number("spawns").unwrap_or(settings.run_spawns);
+        settings.day_usd = words.key("day").map_or(settings.day_usd, |text| text.parse().expect("dollars"));
+        if words.key("agents").is_some() {
+            settings.agents = words.list("agents").iter().map(|id| profile(id)).collect();
+        }
         if words.key("playbooks").is_some() {
             settings.playbooks = playbook::builtin();
         }
@@ -468,6 +546,70 @@ fn priority(word: Option<&str>) -> Option<Priority> {
         "urgent" => Priority::Urgent,
         _ => Priority::Normal,
     })
+}
+
+/// An agent of that name, at most two tasks at once.
+pub fn profile(id: &str) -> AgentProfile {
+    AgentProfile {
+        id: id.to_owned(),
+        driver: DriverKind::Claude,
+        command: vec![id.to_owned()],
+        capabilities: Vec::new(),
+        specialization: None,
+        max_load: 2,
+        model: None,
+        account: id.to_owned(),
+        env: Vec::new(),
+        sandbox: "standard".to_owned(),
+        planner: true,
+        price: None,
+        mode: None,
+    }
+}
+
+fn found_agents(list: &str) -> Vec<FoundAgent> {
+    let ids = list.split(',').filter(|id| !id.is_empty());
+    ids.map(|id| FoundAgent { id: id.to_owned(), program: format!("/bin/{id}"), version: None }).collect()
+}
+
+fn said(words: &Words) -> AgentSaid {
+    match words.plain[2] {
+        "session" => AgentSaid::Session(words.at(3)),
+        "usage" => AgentSaid::Usage(Usage { tokens: words.at(3), usd: None }),
+        "withdrawn" => AgentSaid::Withdrawn(words.at(3)),
+        _ => {
+            let verdict = match words.plain[5] {
+                "allow" => Verdict::Allow,
+                "deny" => Verdict::Deny,
+                "escalate" => Verdict::Escalate,
+                _ => Verdict::None,
+            };
+            let tool: String = words.at(4);
+            AgentSaid::Asked {
+                request: words.at(3),
+                input: serde_json::json!({"command": tool}),
+                judgement: Box::new(judgement(verdict, &tool)),
+                tool,
+            }
+        }
+    }
+}
+
+/// What a gate might say of an ask that can be taken back.
+pub fn judgement(verdict: Verdict, key: &str) -> Judgement {
+    Judgement {
+        verdict,
+        why: "rule".to_owned(),
+        rules_hit: Vec::new(),
+        missing: Vec::new(),
+        effects: Vec::new(),
+        understood: true,
+        reversible: Reversible::Yes,
+        criticality: 0.1,
+        reasons: vec!["a reason".to_owned()],
+        policy_version: "1".to_owned(),
+        key: key.to_owned(),
+    }
 }
 
 fn argvs(names: &[String]) -> Vec<Argv> {

@@ -1,6 +1,8 @@
 //! How events and effects are printed: one line each, ids stable, times left out.
 
-use orchestrator::core::{Effect, Event, job::JobOrder, prove::CheckResult, run::Outcome, state::State, task::Failure};
+use orchestrator::core::{
+    Effect, Event, agent::AskVerdict, job::JobOrder, prove::CheckResult, run::Outcome, state::State, task::Failure,
+};
 
 pub fn event(state: &State, event: &Event) -> String {
     match event {
@@ -23,10 +25,41 @@ pub fn event(state: &State, event: &Event) -> String {
         Event::CallRefused { by, what } => format!("{by} refused: {what}"),
         Event::RunNoted { run, note } => format!("{run} noted: {note}"),
         Event::TasksAdded { run, first, tasks } => format!("{run} +{} tasks from {first}", tasks.len()),
-        Event::AttemptClaimed { attempt, lane, from } => match (lane, from) {
-            (Some(lane), Some(from)) => format!("{attempt} claimed {lane} at {from}"),
-            _ => format!("{attempt} claimed shared"),
-        },
+        Event::AttemptClaimed { attempt, lane, from, start, agent } => {
+            let at = start.as_ref().or(from.as_ref());
+            let place = match (lane, at) {
+                (Some(lane), Some(at)) => format!("{attempt} claimed {lane} at {at}"),
+                _ => format!("{attempt} claimed shared"),
+            };
+            match agent {
+                Some(agent) => {
+                    let how = match (agent.resume, agent.lease_until.is_some()) {
+                        (true, _) => " again",
+                        (false, true) => " on lease",
+                        (false, false) => "",
+                    };
+                    format!("{place} by {}{how}", agent.agent)
+                }
+                None => place,
+            }
+        }
+        Event::AgentSpoke { attempt, .. } => format!("{attempt} spoke"),
+        Event::AgentAsked { attempt, ask } => format!("{attempt} asks {} {}", ask.request, ask.tool),
+        Event::AskAnswered { attempt, request, verdict, by } => {
+            format!("{attempt} told {request} {} by {by}", told(verdict))
+        }
+        Event::AskParked { attempt, request, .. } => format!("{attempt} told {request} not now"),
+        Event::AskWithdrawn { attempt, request } => format!("{attempt} no longer asks {request}"),
+        Event::LeaseRenewed { attempt, .. } => format!("{attempt} lease renewed"),
+        Event::TaskParked { task, decision } => format!("{task} waits for {decision}"),
+        Event::NoteAdded { run, note } => format!("{run} note of {}: {}", note.by, note.text),
+        Event::AgentsAsked { run } => format!("{run} agents looked for"),
+        Event::AgentsFound { run, agents } => {
+            let agents: Vec<&str> = agents.iter().map(|agent| agent.id.as_str()).collect();
+            format!("{run} agents [{}]", agents.join(" "))
+        }
+        Event::AccountLimited { account, .. } => format!("account {account} empty"),
+        Event::AccountFree { account } => format!("account {account} free"),
         Event::AttemptPrepared { attempt } => format!("{attempt} prepared"),
         Event::AttemptStarted { attempt, .. } => format!("{attempt} started"),
         Event::AttemptRan { attempt, end, .. } => format!("{attempt} ran {end}"),
@@ -105,6 +138,11 @@ pub fn effect(effect: &Effect) -> String {
         Effect::InspectShared { run, lane } => format!("inspect {lane} of {run}"),
         Effect::PrepareBase { run, lane, commit } => format!("prepare {lane} for {run} base at {commit}"),
         Effect::PrepareFinal { run, lane, commit } => format!("prepare {lane} for {run} final at {commit}"),
+        Effect::FindAgents { run } => format!("find agents {run}"),
+        Effect::Answer { attempt, request, verdict } => format!("answer {attempt} {request}: {}", told(verdict)),
+        Effect::Start(JobOrder { id, lane, agent: Some(agent), .. }) => {
+            format!("start {id} in {lane}: {} {}", agent.agent, if agent.resume { "goes on" } else { "begins" })
+        }
         Effect::Start(JobOrder { id, lane, argv, .. }) => format!("start {id} in {lane}: {}", argv.join(" ")),
         Effect::Stop { job } => format!("stop {job}"),
         Effect::Limit { run, jobs } => format!("limit {run} {jobs}"),
@@ -116,6 +154,13 @@ pub fn effect(effect: &Effect) -> String {
         Effect::Publish { run, commit } => format!("publish {run} {}", commit.as_deref().unwrap_or("-")),
         Effect::Apply { run, number, tip, only, .. } => format!("apply {run} {number}: {tip} {only:?}"),
         Effect::Undo { run, apply, .. } => format!("undo {run} {}", apply.number),
+    }
+}
+
+fn told(verdict: &AskVerdict) -> &'static str {
+    match verdict {
+        AskVerdict::Allow => "yes",
+        AskVerdict::Deny(_) => "no",
     }
 }
 

@@ -6,9 +6,10 @@ use orchestrator::{
     core::{
         Command, Input,
         decide::decision::By,
+        input::AgentWord,
         run::{ApprovePlan, Interaction, Mode, Request},
     },
-    ids::{CheckpointId, DecisionId, RunId, TaskId},
+    ids::{AttemptId, CheckpointId, DecisionId, RunId, TaskId},
 };
 
 use super::world::World;
@@ -54,6 +55,19 @@ pub fn act(world: &mut World) {
             }
             let request = Request { checkout: PathBuf::from("/w"), ..Request::default() };
             Command::SubmitTask { spec, dependencies, run, request: Box::new(request) }
+        }
+        92..95 => Command::ClaimTask { task: Some(task).filter(|_| world.chance(50)), holder: "session:s".into() },
+        95..97 => {
+            let attempts = world.core.state.task(task).map_or(1, |task| task.attempts.len().max(1)) as u64;
+            let attempt = AttemptId { task, generation: 1 + world.rng.below(attempts) as u32 };
+            let word = match world.rng.below(6) {
+                0 => AgentWord::Present,
+                1 => AgentWord::Progress(Some(20.0)),
+                2 => AgentWord::Note("n".into()),
+                3 => AgentWord::Failed("no".into()),
+                _ => AgentWord::Done("yes".into()),
+            };
+            Command::AgentReport { attempt, word }
         }
         // A late click on something that is answered already.
         _ => Command::Answer {
@@ -135,7 +149,7 @@ fn one_task(world: &mut World, name: &str, needs: &str) -> String {
         16 => " ext comp",
         17 => " ext",
         18 => " ask",
-        _ => " agent writes=src",
+        _ => " agent",
     };
     let mut text = format!("{name}{kind}{needs}");
     let proven = world.rng.below(8);
@@ -148,6 +162,9 @@ fn one_task(world: &mut World, name: &str, needs: &str) -> String {
             5 => " res=db,net retry=1",
             _ => "",
         });
+    }
+    if kind.contains("agent") && !text.contains("writes=") {
+        text.push_str(" writes=src");
     }
     if kind.contains("ext") && world.chance(20) {
         text.push_str(" idem");

@@ -49,12 +49,13 @@ fn word(phase: Phase) -> String {
     text.split('(').next().unwrap_or_default().to_owned()
 }
 
-const PHASES: [Phase; 14] = [
+const PHASES: [Phase; 15] = [
     Phase::Preparing,
     Phase::Running,
     Phase::Harvesting,
     Phase::Checking(0),
     Phase::AwaitingBase(0),
+    Phase::Reviewing,
     Phase::Queued,
     Phase::Merging,
     Phase::Restaging,

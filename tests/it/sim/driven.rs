@@ -94,11 +94,12 @@ fn meaning(index: &Index) -> String {
     };
     let runs: Vec<String> = index.runs.iter().map(|(id, tables)| format!("\n{id}: {}", run(tables))).collect();
     format!(
-        "{} \nlanes {:?} tokens {:?} deadlines {:?} open {:?}",
+        "{} \nlanes {:?} tokens {:?} deadlines {:?} alarms {:?} open {:?}",
         runs.concat(),
         index.lanes,
         index.tokens,
         index.deadlines,
+        index.alarms,
         index.open
     )
 }

@@ -8,8 +8,12 @@ use std::{
 
 use orchestrator::{
     core::{
-        Effect, Event, Input, Report, Rng, Settings, State, effect,
+        Effect, Event, Input, Report, Rng, Settings, State,
+        agent::{AgentEnd, FoundAgent, Usage},
+        decide::gate::Verdict,
+        effect,
         facts::{Facts, FoundCommand, Role},
+        input::AgentSaid,
         job::{End, JobId, JobResult},
         plan::spec::{self, Retry},
         run::{Apply, Base},
@@ -23,6 +27,8 @@ use orchestrator::{
     time::Timestamp,
 };
 use std::sync::Arc as Shared;
+
+use crate::scenario::script::{judgement, profile};
 
 use super::{
     Trail, clients,
@@ -91,6 +97,8 @@ pub fn run(seed: u64, trail: Trail) {
         workers: 1 + rng.below(4) as u32,
         lanes_max: 1 + rng.below(5) as u32,
         retry: Retry { max: rng.below(4) as u32, base_s: 0.5, cap_s: 5.0 },
+        agents: vec![profile("ada"), profile("ben")],
+        run_spawns: 1 + rng.below(12) as u32,
         ..Settings::default()
     };
     let disk = Memory::new(seed);
@@ -283,7 +291,12 @@ impl World {
             | Effect::Advance { run, .. }
             | Effect::SetRef { run, .. }
             | Effect::Publish { run, .. } => self.refs_free_ms.entry(*run).or_default(),
-            Effect::Survey { .. } | Effect::Apply { .. } | Effect::Undo { .. } | Effect::Sweep => {
+            Effect::Survey { .. }
+            | Effect::FindAgents { .. }
+            | Effect::Answer { .. }
+            | Effect::Apply { .. }
+            | Effect::Undo { .. }
+            | Effect::Sweep => {
                 return self.at(at_ms, Happening::Do(effect));
             }
             Effect::Start(_) | Effect::Stop { .. } | Effect::Limit { .. } => return self.tell_keeper(&effect),
@@ -336,6 +349,9 @@ impl World {
                 self.check_alone(attempt);
             }
             self.say(Report::JobStarted { job, at: self.wall() });
+            if let (JobId::Attempt(attempt), Some(_)) = (job, &order.agent) {
+                self.talks(attempt);
+            }
             let most_ms = if self.chance(5) { 20_000 } else { 1500 };
             self.later(most_ms, Happening::JobEnds(job));
         }
@@ -393,6 +409,8 @@ impl World {
             tail: tail.to_owned(),
             failures,
             output_bytes: tail.len() as u64,
+            tests_ran: None,
+            agent: None,
         }
     }
 
@@ -433,7 +451,7 @@ impl World {
                     *times += 1;
                     *there = true;
                 }
-                let name = order.argv[0].clone();
+                let name = order.argv.first().cloned().unwrap_or_else(|| "agent".into());
                 if acts && external != Some(spec::Effect::None) && !name.starts_with('s') {
                     let lane = self.git.lanes.get_mut(&order.lane).expect("it was laid out");
                     lane.files.insert(attempt.task.to_string(), attempt.to_string());
@@ -441,7 +459,9 @@ impl World {
                         lane.files.insert("common".into(), attempt.to_string());
                     }
                 }
-                self.result(end, tail, &[])
+                let mut result = self.result(end, tail, &[]);
+                result.agent = order.agent.as_ref().map(|_| Box::new(self.last_words(&result)));
+                result
             }
             JobId::Check(..) | JobId::Merged(..) | JobId::Baseline(..) | JobId::Final(..) | JobId::Setup(..) => {
                 match end {
@@ -470,6 +490,41 @@ impl World {
         }
     }
 
+    /// What an agent says of its own end.
+    fn last_words(&mut self, result: &JobResult) -> AgentEnd {
+        let done = result.end.success();
+        let trouble = ["quota", "budget", "error", "auth"][self.rng.below(4) as usize];
+        let limited = !done && trouble == "quota" && self.chance(70);
+        AgentEnd {
+            done,
+            said: String::new(),
+            trouble: (!done).then(|| trouble.to_owned()),
+            limited_until: limited.then(|| self.wall().plus_ms(20_000)),
+            usage: Usage { tokens: 1000, usd: Some(0.1) },
+        }
+    }
+
+    /// An agent says something while it works.
+    fn talks(&mut self, attempt: AttemptId) {
+        for _ in 0..self.rng.below(4) {
+            let verdict = [Verdict::Allow, Verdict::Deny, Verdict::Escalate, Verdict::None][self.rng.below(4) as usize];
+            let key = ["push", "install"][self.rng.below(2) as usize];
+            let request = self.rng.below(3).to_string();
+            let said = match self.rng.below(5) {
+                0 => AgentSaid::Session(format!("s{request}")),
+                1 => AgentSaid::Usage(Usage { tokens: self.rng.below(900), usd: None }),
+                2 => AgentSaid::Withdrawn(request),
+                _ => AgentSaid::Asked {
+                    request,
+                    tool: "Bash".into(),
+                    input: serde_json::json!({"command": key}),
+                    judgement: Box::new(judgement(verdict, key)),
+                },
+            };
+            self.later(1200, Happening::Hear(Report::AgentSaid { attempt, said }));
+        }
+    }
+
     /// What the daemon does with its own hands, and what it says of it.
     fn perform(&mut self, effect: &Effect) -> Option<Report> {
         let broken = self.fault(4);
@@ -490,6 +545,12 @@ impl World {
                 }
                 let base = Base { commit: "c0".into(), tree: git::name(self.git.tree("c0")), ..Base::default() };
                 Some(Report::Surveyed { run: *run, facts: Shared::new(facts), base, notes: Vec::new() })
+            }
+            Effect::FindAgents { run } => {
+                let names = ["", "ada", "ada,ben", "ben", "ada,ben"][self.rng.below(5) as usize];
+                let names = names.split(',').filter(|name| !name.is_empty());
+                let found = names.map(|id| FoundAgent { id: id.into(), program: format!("/bin/{id}"), version: None });
+                Some(Report::AgentsFound { run: *run, agents: found.collect() })
             }
             Effect::PrepareLane { attempt, lane, commit, .. } => {
                 if broken {
@@ -521,12 +582,22 @@ impl World {
                 }
                 let found = &self.git.lanes[lane];
                 assert_eq!(found.owner, attempt.to_string(), "a lane is read for somebody else");
-                assert_eq!(found.commit, *from, "a lane is not where it should be");
+                // Or where an attempt before it left its work.
+                let proof = self.core.state.live(*attempt).and_then(|(_, live)| live.more.as_ref());
+                let start = proof.and_then(|proof| proof.start.as_ref());
+                let there = found.commit == *from || Some(&found.commit) == start;
+                assert!(there || proof.is_none(), "a lane is not where it should be");
                 let files = found.files.clone();
                 let commit =
                     if files == *self.git.tree(from) { from.clone() } else { self.git.commit(files, Some(from)) };
                 let tree = git::name(self.git.tree(&commit));
-                Some(Report::Harvested { attempt: *attempt, commit, tree, diff: DiffStat::default() })
+                Some(Report::Harvested {
+                    attempt: *attempt,
+                    commit,
+                    tree,
+                    diff: DiffStat::default(),
+                    paths: Vec::new(),
+                })
             }
             Effect::Merge { attempt, onto, commit, .. } => {
                 if broken {
@@ -555,7 +626,7 @@ impl World {
                 })
             }
             // It never deletes what the state knows, and nothing else is looked at here.
-            Effect::Sweep => None,
+            Effect::Sweep | Effect::Answer { .. } => None,
             Effect::SetRef { run, to } => {
                 self.git.refs.insert(*run, to.clone());
                 self.set_right(*run, true);

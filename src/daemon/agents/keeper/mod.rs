@@ -19,7 +19,7 @@ mod queue;
 #[cfg(target_os = "linux")]
 mod raw;
 mod run;
-mod socket;
+pub(in crate::daemon::agents) mod socket;
 mod tree;
 
 pub use link::Keeper;

@@ -90,7 +90,7 @@ pub(super) fn lock(dir: &Path) -> io::Result<File> {
 }
 
 /// Listens in `dir`; only for the holder of the lock, who may remove what a killed predecessor left.
-pub(super) fn listen(dir: &Path) -> io::Result<UnixListener> {
+pub(in crate::daemon::agents) fn listen(dir: &Path) -> io::Result<UnixListener> {
     let (path, _folder) = address(dir)?;
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -116,7 +116,7 @@ pub(super) fn remove(dir: &Path) {
 }
 
 /// Connects to the keeper of `dir`.
-pub(super) fn connect(dir: &Path) -> io::Result<UnixStream> {
+pub(in crate::daemon::agents) fn connect(dir: &Path) -> io::Result<UnixStream> {
     let (path, _folder) = address(dir)?;
     let stream = UnixStream::connect(path)?;
     if !is_ours(&stream) {
@@ -127,7 +127,7 @@ pub(super) fn connect(dir: &Path) -> io::Result<UnixStream> {
 }
 
 /// Whether the other end runs under our user.
-pub(super) fn is_ours(stream: &UnixStream) -> bool {
+pub(in crate::daemon::agents) fn is_ours(stream: &UnixStream) -> bool {
     #[cfg(target_os = "linux")]
     {
         let mut peer = libc::ucred { pid: 0, uid: u32::MAX, gid: 0 };

@@ -195,6 +195,8 @@ impl World {
             tail: tail.to_owned(),
             failures: crate::core::prove::failing_tests(tail),
             output_bytes: 10,
+            tests_ran: None,
+            agent: None,
         }
     }
 
@@ -235,7 +237,7 @@ impl World {
             Effect::Harvest { attempt, .. } => {
                 let (commit, tree) = commit(attempt, "change");
                 let diff = DiffStat { files: 1, insertions: 3, deletions: 1 };
-                vec![Report::Harvested { attempt, commit, tree, diff }]
+                vec![Report::Harvested { attempt, commit, tree, diff, paths: Vec::new() }]
             }
             Effect::Merge { attempt, .. } if self.conflicts.contains(&attempt.to_string()) => {
                 vec![Report::MergeConflict { attempt, paths: vec!["a.txt".into()] }]
@@ -265,7 +267,8 @@ impl World {
             Effect::Undo { run, apply, .. } => {
                 vec![Report::UndoRefused { run, why: "edited since".into(), paths: apply.paths }]
             }
-            Effect::Limit { .. } | Effect::SetRef { .. } | Effect::Sweep => Vec::new(),
+            Effect::FindAgents { run } => vec![Report::AgentsFound { run, agents: Vec::new() }],
+            Effect::Limit { .. } | Effect::SetRef { .. } | Effect::Sweep | Effect::Answer { .. } => Vec::new(),
         }
     }
 }

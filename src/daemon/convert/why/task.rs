@@ -4,6 +4,7 @@ use super::{Chain, decided};
 use crate::{
     api::{ApiError, Code, reply::BaseState},
     core::{
+        agent::Candidate,
         effect, execute,
         job::End,
         plan::spec::{Effect, Kind},
@@ -71,7 +72,18 @@ fn needs(view: &View<'_>, run: &Run, task: &Task, chain: &mut Chain) {
 fn of_attempt(run: &Run, task: &Task, generation: u32, attempt: &Attempt, chain: &mut Chain) {
     let id = AttemptId { task: task.id, generation };
     let lane = attempt.lane.map_or_else(|| "the shared reading lane".to_owned(), |lane| format!("lane {lane}"));
-    chain.at(attempt.claimed_at, format!("attempt {generation} was handed out, in {lane}"));
+    match attempt.agent() {
+        Some(part) => {
+            let who = &part.allocation.agent;
+            let how = match (part.allocation.resume, attempt.leased()) {
+                (true, _) => format!("{who} goes on with attempt {generation}, in {lane}"),
+                (false, true) => format!("{who} claimed attempt {generation}, in {lane}"),
+                (false, false) => format!("attempt {generation} was given to {who}, in {lane}"),
+            };
+            chain.at_with(attempt.claimed_at, how, &receipt(&part.allocation.candidates));
+        }
+        None => chain.at(attempt.claimed_at, format!("attempt {generation} was handed out, in {lane}")),
+    }
     let more = attempt.more.as_deref();
     let mut at = attempt.ended_at.or(attempt.started_at).unwrap_or(attempt.claimed_at);
     if let Some(end) = &attempt.end {
@@ -105,6 +117,21 @@ fn of_attempt(run: &Run, task: &Task, generation: u32, attempt: &Attempt, chain:
     if attempt.phase != Phase::Over {
         chain.now(format!("attempt {generation} is under way: {}", words::phase(attempt.phase)));
     }
+}
+
+/// Who was looked at for an attempt, the winner first, each with its numbers or with what ruled it out.
+fn receipt(candidates: &[Candidate]) -> String {
+    let line = |candidate: &Candidate| match &candidate.out {
+        Some(out) => format!("{}: out, {out}", candidate.agent),
+        None => {
+            let score = candidate.score;
+            format!(
+                "{}: {:.2} = 40% match {:.2} + 30% free {:.2} + 20% record {:.2} + 10% speciality {:.2}",
+                candidate.agent, score.total, score.fit, score.load, score.history, score.specialization
+            )
+        }
+    };
+    candidates.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn checked(command: &str, result: &CheckResult, base: BaseState, place: &str) -> String {

@@ -1,0 +1,155 @@
+//! What agents ask: told at once where the gate knows, taken from an earlier answer where there is one, or put to a
+//! person. An ask is known by its content, so an answer outlives the agent that wanted it.
+
+use super::{
+    decision::{AgentAsk, Decision, DecisionKind},
+    effects::Reversible,
+    gate::{Judgement, Verdict},
+};
+use crate::core::{
+    Ctx,
+    agent::{Ask, AskVerdict},
+    event::Event,
+    run::Run,
+    state::State,
+    task::{Phase, Task, TaskState},
+};
+use crate::ids::{AttemptId, TaskId};
+
+/// Up to here what can be taken back goes ahead on probation: it is done in a lane, verified, and kept or undone.
+const PROBATION_MAX: f64 = 0.3;
+
+/// Asks that nobody has judged yet.
+pub fn due(state: &mut State, ctx: &mut Ctx) -> Vec<Event> {
+    while let Some(attempt) = state.index.asking.pop_front() {
+        let state = &*state;
+        let Some((task, live)) = state.live(attempt) else { continue };
+        let (Some(run), Some(part)) = (state.run(task.run), live.agent()) else { continue };
+        let Some(ask) = part.asks.iter().find(|ask| ask.verdict.is_none() && ask.decision.is_none()) else { continue };
+        return vec![judge(state, ctx, run, task, attempt, ask)];
+    }
+    Vec::new()
+}
+
+fn judge(state: &State, ctx: &Ctx, run: &Run, task: &Task, attempt: AttemptId, ask: &Ask) -> Event {
+    let judgement = ask.judgement.clone().unwrap_or_else(|| unknown(ask));
+    let told = |verdict: AskVerdict, by: &str| Event::AskAnswered {
+        attempt,
+        request: ask.request.clone(),
+        verdict,
+        by: by.to_owned(),
+    };
+    let reason = || judgement.reasons.first().cloned().unwrap_or_else(|| "the policy says no".to_owned());
+    match judgement.verdict {
+        Verdict::Allow => return told(AskVerdict::Allow, "gate"),
+        Verdict::Deny => return told(AskVerdict::Deny(format!("Not allowed: {}", reason())), "gate"),
+        Verdict::None if judgement.reversible == Reversible::Yes && judgement.criticality <= PROBATION_MAX => {
+            return told(AskVerdict::Allow, "probation");
+        }
+        Verdict::None | Verdict::Escalate => {}
+    }
+    if let Some((decision, verdict)) = answered_before(state, task.id, &ask.key) {
+        return told(verdict, &decision.id.to_string());
+    }
+    super::open(state, ctx, run, DecisionKind::Permission, Some(task), |decision| {
+        decision.question = super::short(&format!("May {} use {}? {}", task.id, ask.tool, shown(ask)));
+        decision.detail = format!(
+            "The agent of {} ({}) asks before it does this:\n\n```json\n{}\n```\n\n{}",
+            task.id,
+            task.spec.title(),
+            serde_json::to_string_pretty(&ask.input).unwrap_or_default(),
+            judgement.reasons.iter().map(|reason| format!("- {reason}\n")).collect::<String>()
+        );
+        decision.criticality = judgement.criticality;
+        decision.options = vec![
+            super::choice("allow", "Allow it", "The agent does this, once.", false),
+            super::Choice {
+                takes_text: true,
+                ..super::choice("deny", "Do not", "The agent is told no, with your words.", true)
+            },
+        ];
+        decision.ask = Some(Box::new(AgentAsk {
+            request: ask.request.clone(),
+            tool: ask.tool.clone(),
+            input: ask.input.clone(),
+            judgement,
+        }));
+    })
+}
+
+/// What was not judged by anybody escalates.
+fn unknown(ask: &Ask) -> Judgement {
+    Judgement {
+        verdict: Verdict::Escalate,
+        why: "not_understood".to_owned(),
+        rules_hit: Vec::new(),
+        missing: Vec::new(),
+        effects: Vec::new(),
+        understood: false,
+        reversible: Reversible::No,
+        criticality: 0.7,
+        reasons: Vec::new(),
+        policy_version: String::new(),
+        key: ask.key.clone(),
+    }
+}
+
+/// What it would do, in a few words.
+fn shown(ask: &Ask) -> String {
+    let word = |key: &str| ask.input.get(key).and_then(|value| value.as_str());
+    let what = ["command", "file_path", "path", "url", "query"].into_iter().find_map(word);
+    what.map_or_else(|| ask.input.to_string(), str::to_owned)
+}
+
+/// The answer to the same question of the same task, if somebody gave one.
+fn answered_before<'a>(state: &'a State, task: TaskId, key: &str) -> Option<(&'a Decision, AskVerdict)> {
+    let asked = |decision: &&Decision| {
+        decision.task == Some(task) && decision.ask.as_ref().is_some_and(|ask| ask.judgement.key == key)
+    };
+    let found = state.decisions.values().rev().filter(asked).find(|decision| decision.answer().is_some())?;
+    Some((found, verdict(found)?))
+}
+
+fn verdict(decision: &Decision) -> Option<AskVerdict> {
+    let answer = decision.answer()?;
+    Some(match answer.choice.as_str() {
+        "allow" => AskVerdict::Allow,
+        _ => AskVerdict::Deny(match answer.text.as_deref().filter(|text| !text.trim().is_empty()) {
+            Some(text) => format!("{}: {text}", answer.by.kind),
+            None => format!("A {} said no.", answer.by.kind),
+        }),
+    })
+}
+
+/// What an answer leads to: the agent is told, or goes on if it had been told not to wait.
+pub fn answered(state: &State, decision: &Decision, ask: &AgentAsk, _choice: &str) -> Vec<Event> {
+    let (Some(task), Some(generation)) = (decision.task, decision.generation) else { return Vec::new() };
+    let Some(found) = state.task(task) else { return Vec::new() };
+    if found.state == TaskState::Asking(decision.id) {
+        // It asks again when it goes on, and the answer stands.
+        return vec![Event::TaskReopened { task }];
+    }
+    let attempt = AttemptId { task, generation };
+    let Some((_, live)) = state.live(attempt).filter(|(_, live)| live.phase == Phase::Running) else {
+        return Vec::new();
+    };
+    let waits = live.agent().and_then(|part| part.ask(&ask.request)).is_some_and(|ask| ask.verdict.is_none());
+    match (waits, verdict(decision)) {
+        (true, Some(verdict)) => {
+            vec![Event::AskAnswered { attempt, request: ask.request.clone(), verdict, by: decision.id.to_string() }]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Whether nobody wants to know any more: the agent is gone, and its task does not wait for it.
+pub fn unasked(state: &State, decision: &Decision) -> bool {
+    let Some(ask) = &decision.ask else { return false };
+    let (Some(task), Some(generation)) = (decision.task, decision.generation) else { return false };
+    let Some(found) = state.task(task) else { return true };
+    if found.state == TaskState::Asking(decision.id) {
+        return false;
+    }
+    let live = state.live(AttemptId { task, generation });
+    live.is_none_or(|(_, live)| live.agent().and_then(|part| part.ask(&ask.request)).is_none())
+}

@@ -1,0 +1,149 @@
+//! The real Claude Code, headless, on a scripted model: offline, and a few seconds each.
+
+use std::{path::PathBuf, process::Command};
+
+use serde_json::{Value, json};
+
+use super::{asked, double::Model, failing, over, program};
+use crate::daemon::sandbox::{Sandbox, kill_9};
+
+/// What these tests need: Claude Code, and Python for the model and for the repository's tests.
+fn needed() -> Option<(PathBuf, PathBuf)> {
+    Some((program("claude", "ORCHESTRATOR_CLAUDE")?, program("python3", "ORCHESTRATOR_PYTHON")?))
+}
+
+/// A user with Claude Code, a key and a model.
+struct World {
+    sandbox: Sandbox,
+    claude: PathBuf,
+    model: Model,
+}
+
+impl World {
+    fn new(turns: Value) -> Option<World> {
+        let (claude, python) = needed()?;
+        let sandbox = Sandbox::empty();
+        failing(&sandbox);
+        let command = json!(claude.to_str().unwrap());
+        sandbox.configure(&format!("[agents.claude]\ncommand = [{command}]\n"));
+        let model = Model::start(&sandbox, &python, "model", turns);
+        Some(World { sandbox, claude, model })
+    }
+
+    /// A verb of a client that has the key.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.sandbox.command(arguments);
+        command.env("ANTHROPIC_BASE_URL", &self.model.url).env("ANTHROPIC_API_KEY", "sk-ant-test-0123456789");
+        command.env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1");
+        command
+    }
+
+    #[track_caller]
+    fn run(&self, arguments: &[&str]) -> crate::daemon::sandbox::Said {
+        self.sandbox.finish(self.command(arguments))
+    }
+
+    /// Everything that was kept of the conversation.
+    fn transcript(&self, attempt: &str) -> String {
+        let file = self.sandbox.workspace().join("agents").join(attempt).join("transcript");
+        std::fs::read_to_string(file).unwrap()
+    }
+}
+
+fn bash(command: &str) -> Value {
+    json!({"tool": "Bash", "input": {"command": command, "description": "work"}})
+}
+
+#[test]
+fn the_failing_test_is_fixed_beside_another_run_with_the_daemon_killed_in_the_middle() {
+    let turns = json!([
+        {"content": [{"text": "I look at it."}, {"tool": "Read", "input": {"file_path": "sample.py"}}]},
+        bash("git push origin main"),
+        bash("sed -i 's/a - b/a + b/' sample.py"),
+        {"text": "Fixed."},
+    ]);
+    let Some(world) = World::new(turns) else { return };
+    let sandbox = &world.sandbox;
+    let before = sandbox.users(&sandbox.repo);
+    world.run(&["run", "fix the failing test", "--trust", "--detach"]).exits(0);
+    world.run(&["run", "--do", "echo more >> notes.txt", "--verify", "true", "--detach"]).exits(0);
+    // It wants to push, and that is a person's to say; while it waits, the daemon dies.
+    let decision = asked(sandbox);
+    assert_eq!(decision["kind"], "permission", "{decision:#}");
+    assert!(decision["question"].as_str().unwrap().contains("git push"), "{decision:#}");
+    let daemon = sandbox.daemons()[0];
+    kill_9(daemon);
+    sandbox.gone(daemon);
+    let id = decision["decision_id"].as_str().unwrap();
+    world.run(&["decide", id, "deny", "--text", "the branch is protected"]).exits(0);
+    // Whatever else it asks on its way is allowed.
+    let report = super::eventually("the fix", || {
+        let open = sandbox.run(&["decide", "--json"]).exits(0).json();
+        for decision in open["decisions"].as_array().into_iter().flatten() {
+            let id = decision["decision_id"].as_str().unwrap();
+            sandbox.run(&["decide", id, "allow"]);
+        }
+        let report = sandbox.run(&["report", "R-1", "--json"]).exits(0).json();
+        report["outcome"].is_string().then_some(report)
+    });
+    assert_eq!(report["outcome"], "completed", "{report:#}");
+    assert!(world.model.heard().contains("the branch is protected"), "the reason did not reach the model");
+    assert_eq!(over(sandbox, "R-2")["outcome"], "completed");
+    assert_eq!(sandbox.users(&sandbox.repo), before, "the checkout was touched before anybody said so");
+    // One attempt, not two: it went on while the daemon was dead.
+    let status = sandbox.run(&["status", "T-1", "--json"]);
+    assert!(!status.all().contains("T-1.2"), "{}", status.all());
+    sandbox.run(&["apply", "R-1"]).exits(0);
+    assert!(sandbox.read("sample.py").contains("a + b"));
+    sandbox.run(&["undo", "R-1"]).exits(0);
+    assert!(sandbox.read("sample.py").contains("a - b"));
+    let transcript = world.transcript("T-1.1");
+    assert!(!transcript.contains("sk-ant-test"), "a key was written down");
+    sandbox.run(&["why", "T-1"]).exits(0).says("claude");
+    drop(world.claude);
+}
+
+#[test]
+fn its_word_completes_nothing_and_the_checks_words_are_its_next_prompt() {
+    let turns = json!({
+        "turns": [{"text": "All tests pass now."}],
+        "routes": [{"name": "again", "when": {"any_text": "changed nothing"},
+            "turns": [
+                {"tool": "Write", "input": {"file_path": "wrong.txt", "content": "x"}},
+                {"text": "Now they pass."}]},
+            {"name": "third", "when": {"any_text": "as red as before"},
+             "turns": [bash("sed -i 's/a - b/a + b/' sample.py"), {"text": "Really fixed."}]}],
+    });
+    let routes = turns["routes"].as_array().unwrap().clone();
+    // The last thing that was said decides, so the later route stands first.
+    let turns = json!({"mode": "next", "turns": turns["turns"], "routes": [routes[1], routes[0]]});
+    let Some(world) = World::new(turns) else { return };
+    let sandbox = &world.sandbox;
+    world.run(&["run", "fix the failing test", "--trust", "--detach"]).exits(0);
+    let report = super::eventually("the fix", || {
+        let open = sandbox.run(&["decide", "--json"]).exits(0).json();
+        for decision in open["decisions"].as_array().into_iter().flatten() {
+            sandbox.run(&["decide", decision["decision_id"].as_str().unwrap(), "allow"]);
+        }
+        let report = sandbox.run(&["report", "R-1", "--json"]).exits(0).json();
+        report["outcome"].is_string().then_some(report)
+    });
+    assert_eq!(report["outcome"], "completed", "{report:#}");
+    let agents = sandbox.run(&["agents", "--json"]).exits(0).json();
+    let claude = agents.as_array().unwrap().iter().find(|agent| agent["id"] == "claude").unwrap();
+    assert_eq!(claude["record"][0]["claimed_wrongly"], 2, "{claude:#}");
+    assert_eq!(claude["record"][0]["proven"], 1, "{claude:#}");
+}
+
+#[test]
+fn an_answer_of_the_service_that_is_no_answer_is_tried_again_and_then_told() {
+    let error =
+        json!({"error": {"status": 400, "type": "invalid_request_error", "message": "no such model"}, "repeat": true});
+    let Some(world) = World::new(json!([error])) else { return };
+    let plan = "version = 1\n[[tasks]]\nid = \"a\"\nkind = \"agent\"\nprompt = \"do it\"\nwrites = [\"**\"]\n\
+                verify = [[\"true\"]]\nretry = { max = 1, base_s = 0.01 }\n";
+    let file = world.sandbox.file("plan.toml", plan);
+    let said = world.run(&["run", "--plan", file.to_str().unwrap(), "--trust"]).exits(1);
+    let why = world.sandbox.run(&["why", "T-1"]).exits(0).all();
+    assert!(why.contains("attempt 2"), "{why}\n{}", said.all());
+}
