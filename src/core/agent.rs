@@ -217,7 +217,7 @@ pub struct AgentPart {
     pub end: Option<AgentEnd>,
     /// The paths that it changed; the first few.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub paths: Vec<String>,
+    pub paths: Vec<Touched>,
 }
 
 /// How an agent's turn ended, in its own words.
@@ -282,6 +282,16 @@ impl AgentPart {
             self.asks.remove(oldest);
         }
     }
+}
+
+/// A path that a change touches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Touched {
+    /// Relative to the root.
+    pub path: String,
+    /// It was not there before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub new: bool,
 }
 
 /// A note that one agent of a run left for the others.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    agent::{AgentEnd, Allocation, Ask, AskVerdict, FoundAgent, Note, Usage},
+    agent::{AgentEnd, Allocation, Ask, AskVerdict, FoundAgent, Note, Touched, Usage},
     analyze::Analysis,
     budget::Limit,
     decide::decision::{Answer, Decision},
@@ -175,7 +175,7 @@ pub enum Event {
         tree: String,
         diff: DiffStat,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        paths: Vec<String>,
+        paths: Vec<Touched>,
     },
     /// It waits for something else now.
     #[serde(rename = "attempt.moved")]

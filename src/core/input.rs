@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    agent::{FoundAgent, Usage},
+    agent::{FoundAgent, Touched, Usage},
     decide::{decision::By, gate::Judgement},
     facts::Facts,
     job::{JobId, JobResult},
@@ -261,7 +261,7 @@ pub enum Report {
         /// How much changed.
         diff: DiffStat,
         /// Where, the first few.
-        paths: Vec<String>,
+        paths: Vec<Touched>,
     },
     /// A change was merged with what had landed.
     Merged {

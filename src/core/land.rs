@@ -4,7 +4,7 @@
 //! if the merge is another tree than the one that was proven, and only then moves the run's ref.
 
 use super::{
-    agent::AgentPart,
+    agent::{AgentPart, Touched},
     analyze::IntentWord,
     decide::{self, decision::DecisionKind},
     effect::checks,
@@ -122,7 +122,8 @@ fn agent_stopped(state: &State, task: &Task, id: AttemptId, part: &AgentPart, en
     }
     let failure = match &said.trouble {
         Some(trouble) => failure::of_agent(end, trouble, if tail.is_empty() { &said.said } else { tail }),
-        None => failure::of_end(end, tail),
+        // It broke off without a word.
+        None => failure::of_agent(end, "error", tail),
     };
     events.push(Event::AttemptOver { attempt: id, failure: Some(failure) });
     events
@@ -269,11 +270,15 @@ fn mends(run: &Run, task: &Task) -> bool {
 
 /// Why an agent's own change may have decided what its checks say, if that is so: it touched a file that a check names.
 fn self_judged(part: &AgentPart, checks: &[super::plan::spec::Argv]) -> Option<String> {
-    let named = |path: &&String| {
-        let path = path.as_str();
+    let named = |touched: &&Touched| {
+        let path = touched.path.as_str();
+        // What it made was not there to judge anything before.
+        if touched.new {
+            return false;
+        }
         checks.iter().flatten().any(|word| word == path || word.strip_prefix("./") == Some(path))
     };
-    let path = part.paths.iter().find(named)?;
+    let path = &part.paths.iter().find(named)?.path;
     Some(format!("it changed {path}, which is part of what was to prove it"))
 }
 
@@ -288,7 +293,9 @@ fn review(
     now: Timestamp,
 ) -> Vec<Event> {
     let commit = attempt.more.as_ref().and_then(|more| more.commit.as_deref()).unwrap_or("-");
-    let paths = attempt.agent().map(|part| part.paths.join(", ")).unwrap_or_default();
+    let paths = attempt.agent().map(|part| &part.paths).into_iter().flatten();
+    let paths: Vec<&str> = paths.map(|touched| touched.path.as_str()).collect();
+    let paths = paths.join(", ");
     let said = attempt.agent().and_then(|part| Some(part.end.as_ref()?.said.as_str())).unwrap_or_default();
     let open = decide::open_at(state, now, run, DecisionKind::Review, Some(task), |decision| {
         decision.question = decide::short(&format!("Take the change of {}? {}", task.id, task.spec.title()));

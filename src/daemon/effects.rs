@@ -29,7 +29,7 @@ use crate::{
     config::LanesConfig,
     core::{
         Effect, Report, Settings, State,
-        agent::{AgentOrder, AgentProfile},
+        agent::{AgentOrder, AgentProfile, DriverKind, Touched},
         decide::gate::Place as LanePlace,
         facts::Facts,
         job::{End, JobId, JobOrder, JobResult},
@@ -114,8 +114,6 @@ impl Hands {
         library: Library,
         bounds: Bounds,
         steps: Steps,
-        settings: Arc<Settings>,
-        secrets: Arc<Secrets>,
     ) -> std::io::Result<Hands> {
         for folder in ["lanes", "logs", "tmp", "agents"] {
             crate::config::create_private(&dir.join(folder))?;
@@ -189,12 +187,7 @@ impl Hands {
     }
 
     /// Writes down what an agent's host is to do; its command, and the keys that it gets.
-    fn launch(
-        &self,
-        order: &JobOrder,
-        agent: &AgentOrder,
-        attempt: AttemptId,
-    ) -> std::io::Result<(Vec<String>, Vec<(String, String)>)> {
+    fn launch(&self, order: &JobOrder, agent: &AgentOrder, attempt: AttemptId) -> std::io::Result<(Vec<String>, Vars)> {
         let missing = || std::io::Error::other(format!("agents.{} is not declared any more", agent.agent));
         let profile = self.profile(&agent.agent).ok_or_else(missing)?;
         let dir = self.agent_dir(attempt);
@@ -226,13 +219,27 @@ impl Hands {
             silence_ms: order.silence_ms.unwrap_or(SILENCE_MS),
             start_ms: START_MS,
             tokens: agent.tokens,
-            writable: (profile.sandbox != "none").then(|| agents::sandbox::writable(&lane, &tmp, home.as_deref())),
+            writable: (profile.sandbox != "none").then(|| {
+                agents::sandbox::writable(&lane, &tmp, home.as_deref(), &self.own_folders(profile, home.as_deref()))
+            }),
         };
         agents::write_whole(&dir.join("launch.json"), &serde_json::to_vec(&launch)?)?;
         let argv = [self.exe.display().to_string(), "agent-host".to_owned(), dir.display().to_string()];
         let mut env = self.secrets.of(&profile.env);
         env.push(("TMPDIR".to_owned(), tmp.display().to_string()));
         Ok((argv.to_vec(), env))
+    }
+
+    /// Where an agent keeps its own state, conversations too: without them none can be gone on with.
+    fn own_folders(&self, profile: &AgentProfile, home: Option<&Path>) -> Vec<PathBuf> {
+        match profile.driver {
+            DriverKind::Claude => {
+                let named = self.secrets.of(&["CLAUDE_CONFIG_DIR".to_owned()]);
+                let named = named.into_iter().map(|(_, folder)| PathBuf::from(folder)).next();
+                named.or_else(|| Some(home?.join(".claude"))).into_iter().collect()
+            }
+            DriverKind::Acp | DriverKind::Pull => Vec::new(),
+        }
     }
 
     /// Our own MCP server, as an agent starts it: it must find this daemon, whatever the agent's variables are.
@@ -546,6 +553,9 @@ impl Secrets {
     }
 }
 
+/// Variables with their values.
+type Vars = Vec<(String, String)>;
+
 /// Whether a variable of that name holds something that must not be written down.
 fn secret(name: &str) -> bool {
     ["KEY", "TOKEN", "SECRET", "PASSWORD"].iter().any(|word| name.contains(word))
@@ -683,7 +693,10 @@ fn harvest(
         false => {
             let diff = repo.diff(&parent, &snapshot.commit)?;
             let named = diff.files.iter().take(PATHS_MAX);
-            paths.extend(named.map(|file| file.path.to_string_lossy().into_owned()));
+            paths.extend(named.map(|file| Touched {
+                path: file.path.to_string_lossy().into_owned(),
+                new: file.status == super::lanes::Status::Added,
+            }));
             DiffStat {
                 files: diff.files.len() as u32,
                 insertions: diff.insertions as u32,

@@ -264,18 +264,9 @@ impl Shared {
                 lanes_max: shared.config.lanes.max,
                 min_free_bytes: (shared.config.state.min_free_gb.max(0.0) * f64::from(1 << 30)) as u64,
             };
-            let hands = Hands::new(
-                repo,
-                dir.clone(),
-                shared.exe.clone(),
-                stores,
-                library,
-                bounds,
-                steps,
-                shared.settings.clone(),
-                shared.secrets.clone(),
-            )
-            .map_err(unavailable)?;
+            let hands = Hands::new(repo, dir.clone(), shared.exe.clone(), stores, library, bounds, steps)
+                .map_err(unavailable)?
+                .with_agents(shared.settings.clone(), shared.secrets.clone());
             let opening = Opening {
                 info,
                 settings: shared.settings.clone(),

@@ -15,8 +15,11 @@ use crate::core::agent::{AgentProfile, DriverKind, FoundAgent};
 /// How long a program may take to say its version.
 const VERSION_MAX: Duration = Duration::from_secs(10);
 
-/// What programs said, by their file and when that was changed: asking some takes a second.
-static KNOWN: LazyLock<Mutex<HashMap<(PathBuf, SystemTime), Option<String>>>> = LazyLock::new(Mutex::default);
+/// A program as it is: its file, and when that was changed.
+type Program = (PathBuf, SystemTime);
+
+/// What programs said: asking some takes a second.
+static KNOWN: LazyLock<Mutex<HashMap<Program, Option<String>>>> = LazyLock::new(Mutex::default);
 
 /// What a driver's agents can do, in words.
 pub fn abilities(kind: DriverKind) -> &'static [&'static str] {

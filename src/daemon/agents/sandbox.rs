@@ -50,9 +50,14 @@ pub fn abi() -> i64 {
     0
 }
 
-/// Everything that an agent in this lane may write to. Folders that are not there are left out.
-pub fn writable(lane: &Path, tmp: &Path, home: Option<&Path>) -> Vec<PathBuf> {
+/// Everything that an agent in this lane may write to. Its own folders are made; others that are not there are left out.
+pub fn writable(lane: &Path, tmp: &Path, home: Option<&Path>, own: &[PathBuf]) -> Vec<PathBuf> {
     let mut paths = vec![lane.to_owned(), tmp.to_owned()];
+    for folder in own {
+        // What cannot be made is missed by the agent, and it says so.
+        let _ = std::fs::create_dir_all(folder);
+        paths.push(folder.clone());
+    }
     // A lane's `.git` is a file that names its folder in the repository; the objects are the repository's own.
     if let Ok(text) = std::fs::read_to_string(lane.join(".git"))
         && let Some(git_dir) = text.trim().strip_prefix("gitdir: ")
@@ -119,7 +124,7 @@ mod tests {
         std::fs::write(outside.join("read"), "r").unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", script]).current_dir(dir.path());
-        let places = writable(&lane, &lane, None);
+        let places = writable(&lane, &lane, None, &[]);
         let status = spawn(command, Some(&places)).unwrap().wait().unwrap();
         assert!(status.success(), "reading is free");
         assert!(lane.join("in").exists());

@@ -273,12 +273,12 @@ fn nobody_waits_for_ever() {
             R-1 Escalate -> ESCALATING
             > tick +600s
             T-1.1 told r1 not now
+            R-1 UserResponse -> EXECUTING
+            R-1 Monitor -> MONITORING
                 answer T-1.1 r1: no
             > ended T-1.1 exit:0 done
             T-1.1 ran exit:0
             T-1.1 -> Harvesting
-            R-1 UserResponse -> EXECUTING
-            R-1 Monitor -> MONITORING
                 harvest T-1.1 in L-2
             > harvested T-1.1
             T-1.1 harvested c1.1
@@ -361,9 +361,9 @@ fn an_agent_that_no_longer_asks() {
             R-1 Escalate -> ESCALATING
             > said T-1.1 withdrawn r1
             T-1.1 no longer asks r1
-            D-1 withdrawn (its agent no longer asks)
             R-1 UserResponse -> EXECUTING
             R-1 Monitor -> MONITORING
+            D-1 withdrawn (its agent no longer asks)
             > said T-1.1 asks r2 other escalate
             T-1.1 asks r2 other
             D-2 opened permission T-1 [allow deny]
@@ -376,11 +376,9 @@ fn an_agent_that_no_longer_asks() {
                 harvest T-1.1 in L-2
             > harvested T-1.1 same
             T-1.1 harvested base
-            T-1.1 over unknown/fallback (it ended with exit status 1)
+            T-1.1 over unknown/retry (it ended with exit status 1)
             D-2 withdrawn (its agent no longer asks)
-            T-1 failed (it ended with exit status 1)
-            R-1 Complete -> COMPLETING
-                publish R-1 -
+            T-1 retry
         "#]],
     );
 }
@@ -584,11 +582,12 @@ fn limits_are_asked_about() {
                 harvest T-1.2 in L-2
             > harvested T-1.2 same
             T-1.2 harvested base
-            T-1.2 over unknown/fallback (it ended with exit status 1)
-            T-1 failed (it ended with exit status 1)
-            R-1 Complete -> COMPLETING
-                publish R-1 -
+            T-1.2 over unknown/retry (it ended with exit status 1)
+            T-1 retry
             > tick +9s
+            T-1 due again
+            D-2 opened budget T-1 [raise stop]
+            R-1 Escalate -> ESCALATING
         "#]],
     );
 }
