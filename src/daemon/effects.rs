@@ -121,7 +121,15 @@ impl Hands {
         let other_boot = other_boot(&dir)?;
         let options = SnapshotOptions { file_bytes_max: stores.max_file_mb << 20, ..SnapshotOptions::default() };
         let (last, envs) = (HashMap::new(), HashSet::new());
+        let (settings, secrets) = (Arc::default(), Arc::default());
         Ok(Hands { repo, dir, options, last, envs, exe, steps, stores, library, settings, secrets, bounds, other_boot })
+    }
+
+    /// The same with agents: those of the configuration, and the keys that they get.
+    pub fn with_agents(mut self, settings: Arc<Settings>, secrets: Arc<Secrets>) -> Hands {
+        self.settings = settings;
+        self.secrets = secrets;
+        self
     }
 
     /// Whether it is said that something is unfinished here.
