@@ -12,7 +12,7 @@
 //!                              daemon/effects  ▼  │ reports
 //!                              daemon/lanes    isolated checkouts, landing, apply (git)
 //!                              daemon/facts    what the repository has
-//!                              daemon/agents   keepers: every process; they outlive the daemon
+//!                              daemon/agents   keepers: every process; they outlive the daemon. Agents
 //! core: analyze → plan → coordinate → execute → track → decide → recover
 //! ```
 //!
@@ -46,7 +46,7 @@
 //! | execution_pool | `daemon/agents/keeper`, with as many workers as `[workflow] workers` says (10) |
 //! | ProcessIntelligence | [`core::analyze`]: intent, complexity, risks, criteria |
 //! | TaskDecomposer | [`core::plan`] (playbooks, plan files) and [`core::graph`]. `sequential` keeps the plan's order, everything else goes by dependencies. No planner agent yet |
-//! | AgentCoordinator, Agent | [`core::coordinate`], which today only knows that there is no agent: it asks (`no_agent`). No scores, no coordination strategies yet |
+//! | AgentCoordinator, Agent | [`core::coordinate`]: scores and receipts, leases of sessions; [`core::agent`] is an agent as data, `daemon/agents` drives it. No coordination strategies yet |
 //! | ProgressTracker | [`core::track`]; bars, timeline and graph are drawn in `cli/render` |
 //! | UserInteractionManager | [`core::decide::decision`] and its faces: `cli/ask` and `cli/decide`, `lsp/follow` (question, lens, diagnostic, code action), `mcp/` (forms and prompts) |
 //! | DecisionEngine, DecisionTree | [`core::decide`]: who is asked what, and what an answer leads to. Policies and learned answers: not yet, so nothing is decided automatically |
