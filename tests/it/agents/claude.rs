@@ -14,9 +14,9 @@ fn needed() -> Option<(PathBuf, PathBuf)> {
 
 /// A user with Claude Code, a key and a model.
 struct World {
-    sandbox: Sandbox,
-    claude: PathBuf,
+    /// First, so that it ends before the sandbox looks whether anything is left.
     model: Model,
+    sandbox: Sandbox,
 }
 
 impl World {
@@ -27,7 +27,7 @@ impl World {
         let command = json!(claude.to_str().unwrap());
         sandbox.configure(&format!("[agents.claude]\ncommand = [{command}]\n"));
         let model = Model::start(&sandbox, &python, "model", turns);
-        Some(World { sandbox, claude, model })
+        Some(World { model, sandbox })
     }
 
     /// A verb of a client that has the key.
@@ -100,7 +100,6 @@ fn the_failing_test_is_fixed_beside_another_run_with_the_daemon_killed_in_the_mi
     assert!(!transcripts[0].contains("sk-ant-test"), "a key was written down");
     let task = report["tasks"][0]["task_id"].as_str().unwrap_or("T-1").to_owned();
     sandbox.run(&["why", &task]).exits(0).says("claude").says("30% free");
-    drop(world.claude);
 }
 
 #[test]

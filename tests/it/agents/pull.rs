@@ -64,8 +64,6 @@ fn a_session_takes_a_task_and_only_its_checks_complete_it() {
 #[test]
 fn an_agent_of_a_run_may_not_claim_nor_speak_for_others() {
     let Some(sandbox) = waiting() else { return };
-    let script = "printf '%s\\n' \"$1\"";
-    let _ = script;
     let mut session = sandbox.wire();
     let claimed = session.ok("claim_task", json!({}));
     let attempt = text(&claimed, "/task/attempt_id").to_owned();

@@ -40,14 +40,14 @@ fn outcome(sandbox: &Sandbox) -> Value {
 #[test]
 fn everything_it_does_by_shell_is_taken_or_undone_as_a_whole_and_nothing_of_the_user_changes() {
     let body = format!(
-        "sed -i s/one/ONE/ README.md
+        "git stash >/dev/null 2>&1; git stash pop >/dev/null 2>&1
+git reset --hard >/dev/null 2>&1
+sed -i s/one/ONE/ README.md
 cat > new.txt <<'END'
 made here
 END
 mkdir deep; mv src/lib.txt deep/lib.txt; rmdir src
 chmod +x new.txt; ln -s new.txt link
-git stash >/dev/null 2>&1; git stash pop >/dev/null 2>&1
-git reset --hard HEAD~1 >/dev/null 2>&1
 git branch -D main >/dev/null 2>&1; git tag sneaky >/dev/null 2>&1; git config user.name evil >/dev/null 2>&1
 echo evil >> {{REPO}}/README.md
 (trap '' TERM; setsid sh -c 'trap \"\" TERM; sleep 600' >/dev/null 2>&1 &)
