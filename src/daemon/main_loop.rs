@@ -85,7 +85,7 @@ const QUIET: Duration = Duration::from_secs(2);
 const FOLD_AFTER: u64 = 200;
 
 /// How long an idle workspace keeps its keeper's connection: a keeper without one ends by itself.
-const KEEPER_IDLE: Duration = Duration::from_secs(10);
+const KEEPER_IDLE: Duration = Duration::from_secs(3);
 
 /// The events of a turn, and where they may be parted.
 #[derive(Default)]
@@ -185,7 +185,7 @@ impl Loaded {
         let mut damaged = None;
         journal.read(from, &mut |commit| {
             match serde_json::from_slice::<Vec<Event>>(&commit.events) {
-                Ok(events) => events.iter().for_each(|event| state.evolve(commit.at, event)),
+                Ok(events) => events.into_iter().for_each(|event| state.evolve_into(commit.at, event)),
                 Err(error) => damaged = Some((commit.position, error.to_string())),
             }
             if damaged.is_some() { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
@@ -268,15 +268,16 @@ impl Workspace {
                 () = sleep_for(wait) => None,
             };
             let mut taken: Vec<Wake> = first.into_iter().collect();
-            match taken.is_empty() {
-                true => self.rest(wait),
-                false => self.stirred = true,
+            if taken.is_empty() {
+                self.rest(wait);
             }
             while taken.len() < TURN_MAX
                 && let Ok(wake) = wakes.try_recv()
             {
                 taken.push(wake);
             }
+            // The last word of a connection that was let go of is no work.
+            self.stirred |= taken.iter().any(|wake| !matches!(wake, Wake::Keeper(line, _) if *line != self.lines));
             self.turn(taken, &mut closing);
             if let Some(error) = self.failed.take() {
                 return Some(error);

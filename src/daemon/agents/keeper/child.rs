@@ -131,6 +131,7 @@ struct Call<'a, 'b> {
 }
 
 /// Why a child of this job is none, from the step at which it gave up.
+#[cfg(target_os = "linux")]
 fn told(job: &Job, env: &Env, step: Step, errno: i32) -> Option<Failure> {
     if step == Step::None {
         return None;
