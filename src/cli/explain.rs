@@ -246,7 +246,8 @@ pub fn commands(console: &mut Console, workspace: &Path) -> Result<Exit, CliErro
     let root = workspace.to_string_lossy().into_owned();
     let home = std::env::var("HOME").ok();
     let rules = Policy::builtin().map_err(refused)?;
-    let known = Known { now: now(), ..Known::default() };
+    let task = TaskKnown { kind_of_work: "interactive".to_owned(), kind: "shell".to_owned(), ..TaskKnown::default() };
+    let known = Known { now: now(), task: Some(task), ..Known::default() };
     for (number, line) in io::stdin().lock().lines().enumerate() {
         let Some(line) = parse_line::<CommandLine>(number, line)? else { continue };
         let cwd =

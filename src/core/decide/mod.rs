@@ -2,6 +2,7 @@
 //!
 //! Silence is never an answer. A decision blocks only what depends on it.
 
+pub mod cache;
 pub mod decision;
 pub mod effects;
 pub mod gate;

@@ -102,7 +102,7 @@ pub enum Answer {
 
 impl Condition {
     /// Reads and checks a condition.
-    pub fn new(text: &str) -> Result<Condition, BadCondition> {
+    pub fn new(text: &str, samples: &Samples) -> Result<Condition, BadCondition> {
         let bad = |message: String, hint: String| Err(BadCondition { message, hint });
         let spelled = spelled(text);
         // Nothing in the parser is known to panic; one rule must not end the program if something does.
@@ -134,22 +134,23 @@ impl Condition {
         }
         let key = key(program.expression());
         let condition = Condition { text: text.to_owned(), names: found.names, key, program, patterns };
-        condition.check_types()?;
+        condition.check_types(samples)?;
         Ok(condition)
     }
 
     /// Every part of it is tried on values of the right kinds: what cannot be computed there never can.
-    fn check_types(&self) -> Result<(), BadCondition> {
+    fn check_types(&self, samples: &Samples) -> Result<(), BadCondition> {
         let bad = |what: String| BadCondition {
             message: format!("`{}`: {what}", self.text),
             hint: "compare text with text and numbers with numbers; the condition as a whole says yes or no".to_owned(),
         };
-        let context = self.context(&samples());
+        let own = (!self.patterns.is_empty()).then(|| self.context(&samples.variables));
+        let context = own.as_ref().unwrap_or(&samples.context);
         for part in parts(self.program.expression()) {
             if let Some(wrong) = compares_unlike(part) {
                 return Err(bad(wrong));
             }
-            match Value::resolve(part, &context) {
+            match Value::resolve(part, context) {
                 Ok(Value::Bool(_)) => {}
                 // What `repo` and a tool's input hold is known only then.
                 Err(ExecutionError::NoSuchKey(_)) if self.names.iter().any(|name| kind_of(name) == Some(Kind::Any)) => {
@@ -437,20 +438,29 @@ fn key(expression: &IdedExpr) -> Option<(String, Vec<String>)> {
     }
 }
 
-/// One value of each kind, for every variable.
-fn samples() -> Vec<(String, Value)> {
-    let mut tree = serde_json::Map::new();
-    for (name, kind) in VARIABLES {
-        let sample = match kind {
-            Kind::Text => serde_json::json!("x"),
-            Kind::Number => serde_json::json!(0.5),
-            Kind::Truth => serde_json::json!(true),
-            Kind::Texts => serde_json::json!(["x"]),
-            Kind::Any => serde_json::json!({}),
-        };
-        place(&mut tree, name, sample);
+/// One value of each kind, for every variable: what conditions are tried on. Made once for all rules of a file.
+pub struct Samples {
+    variables: Vec<(String, Value)>,
+    context: Context<'static, 'static>,
+}
+
+impl Samples {
+    /// The values.
+    pub fn of_each_kind() -> Samples {
+        let mut tree = serde_json::Map::new();
+        for (name, kind) in VARIABLES {
+            let sample = match kind {
+                Kind::Text => serde_json::json!("x"),
+                Kind::Number => serde_json::json!(0.5),
+                Kind::Truth => serde_json::json!(true),
+                Kind::Texts => serde_json::json!(["x"]),
+                Kind::Any => serde_json::json!({}),
+            };
+            place(&mut tree, name, sample);
+        }
+        let variables = variables(tree);
+        Samples { context: shared(&variables), variables }
     }
-    variables(tree)
 }
 
 /// Puts a value at `a.b`.
@@ -495,7 +505,7 @@ mod tests {
 
     fn asked(condition: &str, known: serde_json::Value) -> Answer {
         let serde_json::Value::Object(tree) = known else { panic!("an object") };
-        Condition::new(condition).unwrap_or_else(|bad| panic!("{}", bad.message)).ask(&variables(tree))
+        Condition::new(condition, &Samples::of_each_kind()).unwrap_or_else(|bad| panic!("{}", bad.message)).ask(&variables(tree))
     }
 
     #[test]
@@ -560,7 +570,7 @@ mod tests {
             ("command.text.matches(task.type)", "must be written out", "quotes"),
             ("task.type > 3", "", "compare"),
         ] {
-            let bad = Condition::new(condition).expect_err(condition);
+            let bad = Condition::new(condition, &Samples::of_each_kind()).expect_err(condition);
             assert!(bad.message.contains(message), "{condition}: {}", bad.message);
             assert!(bad.hint.contains(hint), "{condition}: {}", bad.hint);
         }

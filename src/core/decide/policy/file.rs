@@ -9,7 +9,7 @@ use toml::Spanned;
 
 use super::{
     ErrorPattern, Prior, Rule, Tier,
-    condition::{Answer, Condition, place, variables},
+    condition::{Answer, Condition, Samples, place, variables},
 };
 use crate::{
     core::{
@@ -115,6 +115,7 @@ pub fn read(source: &Source) -> Result<Read, PolicyError> {
         return Err(bad(file.version.span().start, what, "write version = 1, or use a newer program"));
     }
     let mut read = Read::default();
+    let samples = Samples::of_each_kind();
     for raw in file.rules {
         let at = raw.get_ref().id.span().start;
         let (when_at, raw) = (raw.get_ref().when.span().start, raw.into_inner());
@@ -128,7 +129,7 @@ pub fn read(source: &Source) -> Result<Read, PolicyError> {
         if raw.verdict == Verdict::None {
             return Err(bad(at, format!("rule {id}: `none` is no verdict"), "write allow, escalate or deny"));
         }
-        let condition = Condition::new(raw.when.get_ref())
+        let condition = Condition::new(raw.when.get_ref(), &samples)
             .map_err(|wrong| bad(when_at, format!("rule {id}: {}", wrong.message), &wrong.hint))?;
         let confidence = match &raw.confidence {
             Some(confidence) if !(0.0..=1.0).contains(confidence.get_ref()) => {

@@ -4,7 +4,7 @@ use super::{
     flags::{self, is_one_of},
     interpreters, programs, scripts,
     walk::Walk,
-    word::Word,
+    word::{UNKNOWN, Word},
 };
 use crate::core::decide::effects::{Action, Reversible, Touched};
 
@@ -124,8 +124,7 @@ pub fn destroys(program: &str) -> bool {
 /// Takes a wrapper off and reads what it starts; false if it is none.
 pub fn wrapper(walk: &mut Walk, program: &str, rest: &[Word]) -> bool {
     let valued = match program {
-        "nohup" | "setsid" | "command" | "builtin" | "nocorrect" | "noglob" | "unbuffer" | "chronic" | "time"
-        | "then" => "",
+        "nohup" | "setsid" | "command" | "builtin" | "nocorrect" | "noglob" | "unbuffer" | "chronic" | "time" => "",
         "exec" => "-a",
         "nice" => "-n --adjustment",
         "ionice" => "-c -n --class --classdata",
@@ -288,27 +287,41 @@ fn xargs(walk: &mut Walk, options: &[Word], inner: &[Word]) {
         return; // It prints, as echo does.
     }
     let mut words = inner.to_vec();
-    let replaced = options.iter().any(|word| {
-        word.text.starts_with("-I")
-            || word.text.starts_with("-i")
-            || word.text.starts_with("--replace")
-            || word.text.starts_with("-J")
-    });
-    if replaced {
-        for word in &mut words {
-            if word.text.contains("{}") || word.text.contains('%') || word.text == "@" || word.text == "X" {
-                let shell = word.text.contains(' ');
-                *word = match shell {
-                    // A line for a shell: what it says besides may still be known.
-                    true => Word { known: false, splits: false, certain: 0, ..word.clone() },
-                    false => Word::unknown(),
-                };
+    match replaced(options) {
+        None => words.push(Word::unknown()),
+        Some(mark) if mark.is_empty() => walk.vague("what xargs replaces is not known"),
+        Some(mark) => {
+            for word in words.iter_mut().filter(|word| word.text.contains(&mark)) {
+                // What stands before the mark is certain; a line for a shell keeps what it says besides.
+                let before = word.text.find(&mark).unwrap_or(0);
+                let text = word.text.replace(&mark, &UNKNOWN.to_string());
+                *word = Word { certain: before.min(word.certain), text, known: false, plain: false, splits: false };
             }
         }
-    } else {
-        words.push(Word::unknown());
     }
     programs::command(walk, &words);
+}
+
+/// What `xargs` replaces in the words, where it does; empty where that is not known.
+fn replaced(options: &[Word]) -> Option<String> {
+    let mut found = None;
+    let mut rest = options.iter();
+    while let Some(word) = rest.next() {
+        let text = word.text.as_str();
+        found = match text {
+            "-I" | "-J" => Some(rest.next().and_then(Word::value).unwrap_or("").to_owned()),
+            "-i" | "--replace" => Some("{}".to_owned()),
+            _ => match text
+                .strip_prefix("-I")
+                .or_else(|| text.strip_prefix("-i"))
+                .or_else(|| text.strip_prefix("--replace="))
+            {
+                Some(mark) => Some(mark.to_owned()),
+                None => found,
+            },
+        };
+    }
+    found
 }
 
 /// Wrappers whose own options are not followed: never understood, but what they start is looked through.
@@ -458,7 +471,16 @@ pub fn does(walk: &mut Walk, what: Does, program: &str, rest: &[Word]) {
 }
 
 fn writes(walk: &mut Walk, program: &str, rest: &[Word]) {
-    let parsed = flags::parse(rest, "-m -s -d -t -n -l -b -o -g -T -A");
+    // Only what is surely no path is taken as an option's value: all else may be where it writes.
+    let valued = match program {
+        "truncate" => "-s --size",
+        "mkdir" | "mkfifo" => "-m --mode",
+        "touch" => "-t -d --date",
+        "split" | "csplit" => "-l -b -n -a --lines --bytes --number",
+        "gzip" | "xz" | "bzip2" | "zstd" => "-S -T --suffix --threads",
+        _ => "",
+    };
+    let parsed = flags::parse(rest, valued);
     let before = walk.effects.len();
     match program {
         "dd" => {
@@ -523,10 +545,8 @@ fn writes(walk: &mut Walk, program: &str, rest: &[Word]) {
     for word in operands {
         walk.writes(word);
     }
-    for (option, value) in parsed.values {
-        if matches!(option, "-o" | "-d" | "-t") {
-            walk.writes(value);
-        }
+    for path in parsed.options.iter().filter_map(|option| programs::joined_path(option)) {
+        walk.writes(&path);
     }
     if walk.effects.len() == before {
         // It writes, and does not say where: below its folder, as far as anybody knows.
@@ -613,6 +633,9 @@ fn copies(walk: &mut Walk, program: &str, rest: &[Word]) {
             }
             _ => walk.reads(source),
         }
+    }
+    for path in parsed.options.iter().filter_map(|option| programs::joined_path(option)) {
+        walk.writes(&path);
     }
     match target {
         Some(target) => walk.writes(target),

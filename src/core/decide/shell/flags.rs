@@ -42,6 +42,8 @@ pub fn parse<'w>(words: &'w [Word], valued: &'static str) -> Parsed<'w> {
         if let Some(option) = takes_next(text, valued)
             && let Some(value) = rest.next()
         {
+            // A value that falls apart brings words of its own.
+            parsed.uncertain |= value.splits;
             parsed.values.push((option, value));
         }
     }

@@ -107,10 +107,45 @@ const CHANGES: &[&str] = &[
     "flow",
 ];
 
+/// Of these, what every checkout of the repository shares.
+const SHARED: &[&str] = &[
+    "branch",
+    "tag",
+    "remote",
+    "stash",
+    "gc",
+    "prune",
+    "repack",
+    "reflog",
+    "update-ref",
+    "symbolic-ref",
+    "filter-branch",
+    "filter-repo",
+    "maintenance",
+    "replace",
+    "notes",
+    "pack-refs",
+    "submodule",
+    "worktree",
+    "init",
+    "bundle",
+    "archive",
+    "format-patch",
+    "subtree",
+    "flow",
+];
+
+/// Whether the command works on the lane that it runs in.
+fn in_lane(walk: &Walk) -> bool {
+    walk.place.lane
+        && walk.cwd.as_deref().is_some_and(|cwd| walk.paths.write(&format!("{cwd}/x")).class == Touched::Lane)
+}
+
 /// Reads a git command.
 pub fn read(walk: &mut Walk, words: &[Word]) {
     let mut rest = words;
     let mut elsewhere = walk.moved;
+    let mut named = false;
     while let Some((first, after)) = rest.split_first() {
         let text = first.text.as_str();
         rest = match text {
@@ -123,7 +158,7 @@ pub fn read(walk: &mut Walk, words: &[Word]) {
             | "--glob-pathspecs"
             | "--icase-pathspecs" => after,
             "-C" | "--git-dir" | "--work-tree" | "--namespace" => {
-                elsewhere = true;
+                (elsewhere, named) = (true, true);
                 after.get(1..).unwrap_or_default()
             }
             "--exec-path" | "--html-path" | "--man-path" | "--info-path" if after.is_empty() => return,
@@ -133,7 +168,7 @@ pub fn read(walk: &mut Walk, words: &[Word]) {
             }
             "-p" | "--paginate" => after,
             _ if text.starts_with("--git-dir=") || text.starts_with("--work-tree=") => {
-                elsewhere = true;
+                (elsewhere, named) = (true, true);
                 after
             }
             "--version" | "--help" | "-h" | "-v" if after.is_empty() => return,
@@ -168,21 +203,26 @@ pub fn read(walk: &mut Walk, words: &[Word]) {
         }
         return;
     }
+    let own = !named && in_lane(walk);
     match name {
         "push" => push(walk, rest),
-        "reset" if any("--hard --merge --keep") => discards(walk, "git reset --hard throws uncommitted work away"),
-        "clean" if !any("-n --dry-run") => discards(walk, "git clean removes files that git does not have"),
+        "reset" if any("--hard --merge --keep") => discards(walk, own, "git reset --hard throws uncommitted work away"),
+        "clean" if !any("-n --dry-run") => discards(walk, own, "git clean removes files that git does not have"),
         "checkout"
             if any("-f --force --ours --theirs")
                 || rest.iter().any(|word| matches!(word.text.as_str(), "--" | ".")) =>
         {
-            discards(walk, "git checkout throws uncommitted work away");
+            discards(walk, own, "git checkout throws uncommitted work away");
         }
-        "switch" if any("-f --force --discard-changes") => discards(walk, "git switch throws uncommitted work away"),
+        "switch" if any("-f --force --discard-changes") => {
+            discards(walk, own, "git switch throws uncommitted work away")
+        }
         "restore" if !any("--staged -S") || any("--worktree -W") => {
-            discards(walk, "git restore throws uncommitted work away")
+            discards(walk, own, "git restore throws uncommitted work away")
         }
-        "rm" if any("-f --force") && !any("--cached") => discards(walk, "git rm -f removes files with their changes"),
+        "rm" if any("-f --force") && !any("--cached") => {
+            discards(walk, own, "git rm -f removes files with their changes")
+        }
         "stash" if matches!(operand(0), "drop" | "clear") => shared(walk, "a dropped stash is lost"),
         "branch" if any("-D") || (any("-d --delete") && any("-f --force")) || any("-M -C") => {
             shared(walk, "commits that are only on that branch are lost");
@@ -199,7 +239,7 @@ pub fn read(walk: &mut Walk, words: &[Word]) {
             shared(walk, "it removes a work tree with its changes")
         }
         "submodule" if operand(0) == "deinit" && any("-f --force") => {
-            discards(walk, "it removes a submodule's changes")
+            discards(walk, own, "it removes a submodule's changes")
         }
         "lfs" if operand(0) == "prune" => shared(walk, "it removes large files"),
         "svn" if operand(0) == "dcommit" => walk.network("publishes commits", None, true),
@@ -219,9 +259,14 @@ pub fn read(walk: &mut Walk, words: &[Word]) {
         walk.network(format!("git {name}"), None, matches!(name, "push" | "send-email" | "svn"));
     }
     if CHANGES.contains(&name) || name == "clone" {
-        match walk.place.lane {
-            true => walk.effect(format!("git {name}"), Action::Writes, Touched::Lane, Reversible::Yes),
-            false => walk.effect(format!("git {name}"), Action::Writes, Touched::Workspace, Reversible::Yes),
+        let shared = SHARED.contains(&name);
+        match name {
+            // It decides which programs git starts, here and in every other checkout.
+            "config" => {
+                walk.effect("changes git's settings", Action::Writes, Touched::External, Reversible::No);
+            }
+            _ if own && !shared => walk.effect(format!("git {name}"), Action::Writes, Touched::Lane, Reversible::Yes),
+            _ => walk.effect(format!("git {name}"), Action::Writes, Touched::Workspace, Reversible::Yes),
         }
         if matches!(
             name,
@@ -277,7 +322,7 @@ fn looks(name: &str, rest: &[Word], first: &str, operands: usize) -> bool {
         "submodule" => matches!(first, "status" | "summary"),
         "reflog" => matches!(first, "" | "show" | "list" | "exists") || !matches!(first, "expire" | "delete" | "drop"),
         "notes" => matches!(first, "list" | "show"),
-        "bisect" => matches!(first, "log" | "view"),
+        "bisect" => first == "log",
         "symbolic-ref" => operands == 1 && !any("-d --delete"),
         "hash-object" => !any("-w"),
         "lfs" => matches!(first, "ls-files" | "status" | "env" | "version" | "track" if operands == 1),
@@ -293,8 +338,8 @@ fn looks(name: &str, rest: &[Word], first: &str, operands: usize) -> bool {
 }
 
 /// What is not committed in this checkout is lost. In a lane, that is a lane's own.
-fn discards(walk: &mut Walk, what: &str) {
-    match walk.place.lane {
+fn discards(walk: &mut Walk, own: bool, what: &str) {
+    match own {
         true => walk.effect(what, Action::Deletes, Touched::Lane, Reversible::Yes),
         false => {
             walk.danger(what);

@@ -86,7 +86,7 @@ impl<'a> Paths<'a> {
             // What steers tools (hooks, agents' settings) acts later, outside the lane, when nobody looks.
             if steers(&real, &real_root) {
                 let what = format!("{verb} {path}, which decides what other programs run");
-                return effect(Touched::External, Reversible::Compensable, what);
+                return effect(Touched::External, Reversible::No, what);
             }
             return match (self.place.lane, deletes) {
                 (true, _) => effect(Touched::Lane, Reversible::Yes, what),

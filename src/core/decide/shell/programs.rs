@@ -5,8 +5,8 @@ use super::{
     acts, flags, git, interpreters,
     reads::{self, Operands},
     scripts, services,
-    walk::Walk,
-    word::Word,
+    walk::{Walk, may_set},
+    word::{UNKNOWN, Word},
 };
 use crate::core::decide::effects::{Action, Reversible, Touched};
 
@@ -140,7 +140,12 @@ fn special(walk: &mut Walk, program: &str, rest: &[Word]) -> bool {
         "tar" | "gtar" | "bsdtar" => tar(walk, rest),
         "ip" => ip(walk, rest),
         "uniq" | "xxd" => {
-            let parsed = flags::parse(rest, "-f -s -w -l -c -g -o --skip-fields --skip-chars --check-chars");
+            let valued = match program {
+                "uniq" => "-f -s -w --skip-fields --skip-chars --check-chars",
+                _ => "-l -s -c -g -o -len -seek -cols",
+            };
+            let parsed = flags::parse(rest, valued);
+            walk.flow.decoded |= program == "xxd";
             if parsed.operands.len() > 1 {
                 walk.writes(parsed.operands[1]);
             }
@@ -174,7 +179,8 @@ fn special(walk: &mut Walk, program: &str, rest: &[Word]) -> bool {
                 );
             }
         }
-        "stty" | "mount" | "hostname" | "route" | "ulimit" => {
+        "stty" => return only(rest, "-a -g --all --save size speed"),
+        "mount" | "hostname" | "route" | "ulimit" => {
             let shows = rest.iter().all(|word| {
                 word.known && (word.text.starts_with('-') || matches!(word.text.as_str(), "size" | "speed"))
             });
@@ -202,6 +208,10 @@ fn special(walk: &mut Walk, program: &str, rest: &[Word]) -> bool {
                     .into_iter()
                     .any(|part| matches!(part, "env" | "$ENV" | "strenv" | "envsubst" | "load" | "load_str" | "system"))
             };
+            let parsed = flags::parse(rest, "-f --from-file --indent -L -o -p --arg --argjson --slurpfile --rawfile");
+            if parsed.operands.first().is_some_and(|filter| !filter.known) {
+                walk.vague(format!("what {program} shows is known only when it runs"));
+            }
             if rest.iter().any(|word| reads_environment(&word)) {
                 walk.secret("shows variables of the environment");
             }
@@ -241,6 +251,11 @@ fn special(walk: &mut Walk, program: &str, rest: &[Word]) -> bool {
             });
             return looks(walk, program, rest);
         }
+        // The grammar takes them for names where a shell would not.
+        "then" | "do" | "done" | "fi" | "else" | "elif" | "esac" | "in" | "if" | "for" | "while" | "until" | "case"
+        | "function" | "select" | "coproc" | "{" | "}" | "[[" | "]]" | "!" => {
+            walk.vague(format!("`{program}` stands where a command should"))
+        }
         "cd" | "pushd" => {
             let operand = rest.iter().find(|word| !matches!(word.text.as_str(), "-L" | "-P" | "--"));
             let home = Word::literal("~");
@@ -254,7 +269,9 @@ fn special(walk: &mut Walk, program: &str, rest: &[Word]) -> bool {
         }
         "command" | "type" | "hash" if first_is(rest, "-v -V -a -t") => {}
         "exit" | "return" => {}
-        "set" => return only(rest, "-e -u -x -o pipefail -eu -euo -ex -euxo errexit nounset +e +x"),
+        "set" => {
+            return !rest.is_empty() && only(rest, "-e -u -x -o pipefail -eu -euo -ex -euxo errexit nounset +e +x");
+        }
         "history" if rest.iter().all(|word| word.known && word.text.bytes().all(|byte| byte.is_ascii_digit())) => {}
         "history" => {
             if rest.iter().any(|word| word.text.starts_with("-c") || word.text.starts_with("-d")) {
@@ -293,7 +310,60 @@ fn special(walk: &mut Walk, program: &str, rest: &[Word]) -> bool {
         }
         "screen" => return !rest.is_empty() && only(rest, "-ls -list"),
         "at" => return !rest.is_empty() && only(rest, "-l"),
-        "jobs" => {}
+        // The table of passwords is one of those it can show.
+        "getent" if first_is(rest, "shadow gshadow") => walk.secret("shows the hashes of passwords"),
+        "jobs" => return rest.iter().all(|word| word.known && !word.text.contains('x')),
+        // A name is also a place in an array, whose index is computed.
+        "test" if rest.iter().any(|word| matches!(word.text.as_str(), "-v" | "-R") || word.text.contains("$(")) => {
+            walk.vague("an index that is computed");
+        }
+        "read" | "mapfile" | "readarray" => {
+            let parsed = flags::parse(rest, "-p -d -n -t -u -N -i -a -c -C -O -s");
+            let named = parsed
+                .operands
+                .iter()
+                .chain(parsed.values.iter().filter(|(option, _)| *option == "-a").map(|(_, word)| word));
+            let mut names = named.map(|word| word.value().unwrap_or("…"));
+            if parsed.any("-C", "")
+                || !names
+                    .all(|name| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') && may_set(name))
+            {
+                return false;
+            }
+        }
+        "less" | "more" | "most" => {
+            // `+` gives a command to the pager; one that starts a shell is `!` or `|`.
+            let moves =
+                |text: &str| text == "+F" || text == "+G" || text[1..].bytes().all(|byte| byte.is_ascii_digit());
+            if rest.iter().any(|word| word.text.starts_with('+') && !moves(&word.text) && !word.text.starts_with("+/"))
+            {
+                walk.vague(format!("{program} gets a command of its own"));
+            }
+            return looks(walk, program, rest);
+        }
+        "nvidia-smi" => {
+            let shows = [
+                "-q",
+                "-L",
+                "-l",
+                "-i",
+                "-d",
+                "--query",
+                "--format",
+                "--list",
+                "--loop",
+                "--display",
+                "topo",
+                "dmon",
+                "pmon",
+            ];
+            let fine = |word: &Word| {
+                word.known
+                    && (!word.text.starts_with('-')
+                        || shows.iter().any(|one| word.text == *one || one.len() > 2 && word.text.starts_with(one)))
+            };
+            return rest.iter().all(fine);
+        }
         "7z" | "7za" | "7zr" | "rar" | "unrar" | "ar" | "cpio" | "lha" => {
             let first = rest.first().map_or("", |word| word.text.as_str());
             if !matches!(first, "l" | "t" | "lb" | "lt" | "v" | "vb" | "vt" | "-t" | "-it" | "-tv" | "tv") {
@@ -349,6 +419,17 @@ fn special(walk: &mut Walk, program: &str, rest: &[Word]) -> bool {
         _ => return false,
     }
     true
+}
+
+/// The path that an option has in it: `--directory=/x`, `-C/x`.
+pub fn joined_path(option: &Word) -> Option<Word> {
+    let at = match option.text.split_once('=') {
+        Some((name, _)) => name.len() + 1,
+        None => option.text.find(['/', '~', '.'])?,
+    };
+    let text = option.text[at..].to_owned();
+    let path = text.contains(['/', '~']) || text.starts_with('.') || !option.known;
+    path.then(|| Word { certain: option.certain.saturating_sub(at).min(text.len()), text, ..option.clone() })
 }
 
 /// Whether the first word is one of these.
@@ -408,64 +489,71 @@ const FIND_VALUED: &str = "-name -iname -path -ipath -wholename -iwholename -reg
     -links -samefile -maxdepth -mindepth -regextype -printf -used -fstype -context -D -Btime -flags -mnewer -files0-from -f";
 
 fn find(walk: &mut Walk, rest: &[Word]) {
-    let mut at = 0;
-    let mut started = false;
+    let is_test = |word: &Word| word.text.starts_with('-') || matches!(word.text.as_str(), "!" | "(" | ")" | ",");
+    let flags = rest.iter().take_while(|word| {
+        matches!(word.text.as_str(), "-H" | "-L" | "-P" | "-E" | "-X" | "-s" | "-x") || word.text.starts_with("-O")
+    });
+    let begin = flags.count();
+    let starts: Vec<Word> = rest[begin..].iter().take_while(|word| !is_test(word)).cloned().collect();
+    for word in &starts {
+        if word.may_be_option() {
+            walk.vague("a word may turn out to be an action of find");
+        }
+        walk.reads(word);
+    }
+    let mut at = begin + starts.len();
+    let starts = if starts.is_empty() { vec![Word::literal(".")] } else { starts };
     while at < rest.len() {
-        let word = &rest[at];
-        let text = word.text.as_str();
+        let text = rest[at].text.as_str();
         at += 1;
-        let test = text.starts_with('-') || matches!(text, "!" | "(" | ")" | ",");
-        if !started && !test {
-            if word.may_be_option() {
+        if FIND_TESTS.split_ascii_whitespace().any(|known| known == text) {
+        } else if FIND_VALUED.split_ascii_whitespace().any(|known| known == text) || text.starts_with("-newer") {
+            if rest.get(at).is_some_and(|value| {
+                value.splits && (value.text.contains(UNKNOWN) || value.text.ends_with(['*', '?', ']']))
+            }) {
                 walk.vague("a word may turn out to be an action of find");
             }
-            walk.reads(word);
-            continue;
-        }
-        if FIND_TESTS.split_ascii_whitespace().any(|known| known == text) {
-            started |= !matches!(text, "-H" | "-L" | "-P");
-        } else if FIND_VALUED.split_ascii_whitespace().any(|known| known == text) || text.starts_with("-newer") {
-            started = true;
             at += 1;
-        } else if text.starts_with("-O") {
-        } else if matches!(text, "-delete") {
-            started = true;
-            let from = rest.first().filter(|first| !first.text.starts_with('-')).cloned();
-            walk.deletes(&from.unwrap_or_else(|| Word::literal(".")));
+        } else if text == "-delete" {
+            starts.iter().for_each(|start| walk.deletes(&found_below(start)));
         } else if matches!(text, "-exec" | "-execdir" | "-ok" | "-okdir") {
-            started = true;
             let length =
                 rest[at..].iter().position(|word| matches!(word.text.as_str(), ";" | "+")).unwrap_or(rest.len() - at);
             let inner = &rest[at..at + length];
             at += length + 1;
-            let filled = |word: &Word| if word.text.contains("{}") { found_by(rest) } else { word.clone() };
-            let inner: Vec<Word> = inner.iter().map(filled).collect();
-            if inner.first().is_some_and(|word| interpreters::is_shell(word.text.rsplit('/').next().unwrap_or("")))
-                && inner.len() == 1
-            {
+            let program = inner.first().map_or("", |word| word.text.rsplit('/').next().unwrap_or(""));
+            if interpreters::is_shell(program) && inner.len() == 1 {
                 walk.danger("it opens a shell from inside find");
             }
             if text != "-exec" {
                 walk.vague(format!("{text} runs a command in folders that are not known yet"));
             }
-            command(walk, &inner);
+            if starts.len() > 5 {
+                walk.vague("find starts in many places");
+            }
+            for start in starts.iter().take(5) {
+                let filled = |word: &Word| if word.text.contains("{}") { found_below(start) } else { word.clone() };
+                let inner: Vec<Word> = inner.iter().map(filled).collect();
+                command(walk, &inner);
+            }
         } else if text.starts_with("-fprint") || text == "-fls" {
-            started = true;
             if let Some(target) = rest.get(at) {
                 walk.writes(target);
                 at += 1 + usize::from(text == "-fprintf");
             }
         } else {
-            // Corpora and people write operands behind tests; `find` itself refuses them.
+            // Some write operands behind tests; `find` itself refuses them.
             walk.vague(format!("`{text}` is not a test of find that is known here"));
         }
     }
 }
 
 /// What `{}` stands for: something below where the search began.
-fn found_by(rest: &[Word]) -> Word {
-    let from = rest.first().filter(|first| first.known && !first.text.starts_with(['-', '(', '!']));
-    let mut word = Word::literal(from.map_or(".", |from| from.text.trim_end_matches('/')));
+fn found_below(start: &Word) -> Word {
+    if !start.known || start.text.starts_with('-') {
+        return Word::unknown();
+    }
+    let mut word = Word::literal(start.text.trim_end_matches('/'));
     word.push("/");
     word.push_unknown(false);
     word
@@ -609,7 +697,8 @@ fn tar(walk: &mut Walk, rest: &[Word]) {
     walk.flow.decoded = true;
     let folder =
         parsed.values.iter().find(|(option, _)| matches!(*option, "-C" | "--directory")).map(|(_, word)| *word);
-    match folder {
+    let joined = parsed.options.iter().find_map(|word| joined_path(word));
+    match folder.or(joined.as_ref()) {
         Some(folder) => walk.writes(folder),
         None => walk.writes(&Word::literal("./…")),
     }

@@ -33,17 +33,22 @@ use Operands::{Files, None as Nothing, Rest, Text};
 const TABLE: &[Row] = &[
     (
         "cat tac nl rev wc paste join comm fold expand unexpand pr cksum md5sum md5 sha1sum sha224sum sha256sum sha384sum \
-      sha512sum shasum b2sum sum strings hexdump hd od cmp diff3 colordiff wdiff zcat bzcat xzcat lzcat zstdcat gzcat \
-      zless zmore bzless xzless zdiff zcmp ptx tsort nm size readelf dir vdir ls lsattr getfacl namei \
+      sha512sum shasum b2sum sum hexdump hd od cmp diff3 colordiff wdiff zcat bzcat xzcat lzcat zstdcat gzcat \
+      zless zmore bzless xzless zdiff zcmp tsort readelf dir vdir ls lsattr getfacl namei \
       fmt column colrm ul look mediainfo pdfinfo pdffonts fincore",
         "",
-        "-f",
+        "",
         Files,
     ),
     ("head tail", "", "-n -c -s --lines --bytes --pid --sleep-interval", Files),
+    ("nm size strings objdump", "--plugin --target-help", "-j -M -b -m -n -t -f", Files),
+    ("pidstat", "-e", "-p -C -G -T -U", Text),
+    ("sensors", "-s --set -c --config-file", "", Text),
+    ("lastlog", "-C --clear -S --set -R --root", "-u -t -b", Text),
+    ("apt-cache", "-o --option -c --config-file -g --generate gencaches", "", Text),
+    ("arch", "", "", Nothing),
     ("cut", "", "-d -f -c -b --delimiter --fields --characters --bytes --output-delimiter", Files),
     ("diff", "", "-I -x -X -U -C -W --label --exclude", Files),
-    ("objdump", "", "-j -M -b -m", Files),
     (
         "grep egrep fgrep zgrep zegrep zfgrep bzgrep xzgrep",
         "",
@@ -80,13 +85,13 @@ const TABLE: &[Row] = &[
     ),
     (
         "basename dirname seq expr factor numfmt echo true false : test yes sleep usleep pwd tput nproc uptime \
-      whoami logname groups users who w tty getconf locale arch sw_vers vm_stat pathchk \
-      ncal clear wait times jobs dirs type which whereis whatis apropos getent lscpu lsblk lspci \
-      lsusb lsmod lsns lslogins lsdev lshw lsipc lsmem lslocks findmnt free vmstat iostat mpstat pidstat last lastlog \
-      lastb ps pstree pidof pwdx pmap pgrep sestatus getenforce getcap modinfo sensors acpi cpuid \
+      whoami logname groups users who w tty getconf locale sw_vers vm_stat pathchk \
+      ncal clear wait times dirs type which whereis whatis apropos getent lscpu lsblk lspci \
+      lsusb lsmod lsns lslogins lsdev lsipc lsmem lslocks findmnt free vmstat iostat mpstat last  \
+      lastb ps pstree pidof pwdx pmap pgrep sestatus getenforce getcap modinfo acpi cpuid \
       dpkg-architecture infocmp xwininfo xdpyinfo uuidgen biosdecode vpddecode \
       system_profiler ioreg kextstat atq runlevel lsinitramfs getsebool seinfo \
-      iwgetid lsappinfo zipinfo apt-cache netstat exit return break continue shift \
+      iwgetid zipinfo netstat exit return break continue shift \
       lsb_release rev2 id caller",
         "",
         "",
@@ -162,49 +167,24 @@ const TABLE: &[Row] = &[
     ("dumpe2fs xfs_info", "", "", Text),
     (
         "smartctl",
-        "-s --set -t --test -X --abort -o --offlineauto -S --saveauto -B --drivedb",
+        "-s --set --smart -C --captive -t --test -X --abort -o --offlineauto -S --saveauto -B --drivedb",
         "-d -l -n --device --log",
         Text,
     ),
-    ("", "", "", Text),
-    ("", "", "", Text),
-    ("stty", "", "", Nothing),
     ("mount", "", "-t -O", Nothing),
-    ("", "", "", Text),
     ("mdfind mdls", "", "-onlyin -name", Text),
     ("dpkg-query", "--admindir --root --instdir", "-f --showformat", Text),
     ("ffprobe", "-o -report", "-v -i -show_entries -of -select_streams -print_format", Files),
-    (
-        "nvidia-smi",
-        "-pm -pl -pi -ac -rac -lgc -rgc -c -r -e --gpu-reset -f --filename -mig --persistence-mode --power-limit \
-      --applications-clocks --compute-mode --ecc-config -acp -caa -am drain",
-        "--query-gpu --format -l",
-        Text,
-    ),
-    (
-        "cloc tokei scc",
-        "--config --out --report-file --script-lang --override-lang --write-lang-def --extract-with --vcs --sql --diff \
-      -o",
-        "-t -e --include-lang --exclude-dir",
-        Files,
-    ),
+    ("tokei scc", "-o --output --config", "-t -e -f --format", Files),
     ("exa eza lsd", "", "-L -I -s -t --level --sort", Files),
-    ("dust duf", "", "-d -n", Files),
-    ("procs", "", "", Text),
+    ("dust duf procs", "", "-d -n", Text),
     ("vainfo glxinfo clinfo vulkaninfo", "-o --output", "", Text),
     ("arp", "-d -s -f --delete --set --file", "-i", Text),
-    ("route netstat-nr", "", "", Nothing),
+    ("route", "", "", Nothing),
     ("iwconfig", "", "", Nothing),
     ("ifstat nstat", "", "-t", Text),
     ("lpstat lpq", "-h", "-p -o", Text),
-    (
-        "xrandr",
-        "--output --mode --rate --off --auto --newmode --delmode --addmode --rmmode --setprovideroutputsource --fb --dpi --panning",
-        "",
-        Nothing,
-    ),
     ("cd pushd popd", "", "", Text),
-    ("read mapfile readarray", "-C", "-p -d -n -t -u -N", Text),
     ("ulimit", "", "", Nothing),
 ];
 

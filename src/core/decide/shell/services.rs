@@ -128,7 +128,7 @@ const TABLE: &[Service] = &[
         names: "pip pip3 pipx",
         valued: "--format",
         bad: "-o --outdated --index-url --uptodate --log --python --cert --client-cert --proxy",
-        looks: "list|show|freeze|check|config list|config get|debug|help|inspect|cache dir|cache info|cache list|environment|hash",
+        looks: "list|show|freeze|check|debug|help|inspect|cache dir|cache info|cache list|environment|hash",
         destroys: "",
         does: Does::Package,
     },
@@ -482,7 +482,13 @@ pub fn read(walk: &mut Walk, program: &str, rest: &[Word]) -> bool {
         }
     }
 
-    let bad = rest.iter().find(|word| is_one_of(word, service.bad, service.valued));
+    // `logs -f` goes on as more comes; elsewhere `-f` names a file.
+    let follows = |word: &&Word| word.text == "-f" && path.first() == Some(&"logs");
+    let bad = rest.iter().find(|word| is_one_of(word, service.bad, service.valued) && !follows(word));
+    // Several commands in one.
+    if rest.iter().any(|word| word.text.contains(';')) && program == "tmux" {
+        walk.vague("tmux gets several commands");
+    }
     let may_be_bad = parsed.uncertain && !service.bad.is_empty();
     if looks {
         if let Some(bad) = bad {
@@ -491,7 +497,10 @@ pub fn read(walk: &mut Walk, program: &str, rest: &[Word]) -> bool {
         if may_be_bad {
             walk.vague(format!("a word may turn out to be an option of {program}"));
         }
-        if path.iter().skip(1).any(|word| word.to_lowercase().contains("secret")) {
+        let tells = |word: &&str| {
+            ["secret", "_auth", "token", "password"].iter().any(|part| word.to_lowercase().contains(part))
+        };
+        if path.iter().skip(1).any(tells) {
             walk.secret(format!("{program} shows secrets"));
         }
         if program == "openssl" {

@@ -8,7 +8,7 @@ use super::{
     crude,
     paths::Paths,
     programs,
-    word::{Word, ansi_c},
+    word::{UNKNOWN, Word, ansi_c},
 };
 use crate::core::decide::{
     effects::{Action, Effect, Reversible, Touched},
@@ -154,25 +154,20 @@ impl<'a> Walk<'a> {
 
     /// A file is looked at.
     pub fn reads(&mut self, word: &Word) {
+        if word.text.contains("://") {
+            return self.network(format!("fetches {}", word.text), super::paths::host(&word.text), false);
+        }
+        if !word.known && may_match_secret(&word.text) {
+            return self.secret(format!("may read a secret: {}", word.text));
+        }
         // Of a pattern, what is certain may say enough: `~/.ssh/*`.
         let folder = match word.known {
             true => None,
             false => word.prefix().rfind('/').map(|end| Word::literal(&word.prefix()[..end])),
         };
-        match folder.as_ref().or(word.known.then_some(word)).and_then(|word| self.path(word)) {
-            Some(path) => {
-                let effect = self.paths.read(&path);
-                self.touch(effect);
-            }
-            None => {
-                let text = word.text.to_lowercase();
-                if [".ssh", ".env", ".aws", "id_rsa", ".pem", "shadow", ".gnupg", "secret", "credential"]
-                    .iter()
-                    .any(|part| text.contains(part))
-                {
-                    self.secret(format!("reads what looks like a secret: {}", word.text));
-                }
-            }
+        if let Some(path) = folder.as_ref().or(word.known.then_some(word)).and_then(|word| self.path(word)) {
+            let effect = self.paths.read(&path);
+            self.touch(effect);
         }
     }
 
@@ -533,8 +528,11 @@ impl<'a> Walk<'a> {
         if whole.starts_with("((") {
             self.vague("arithmetic commands are not followed");
         }
-        // Arithmetic comparison evaluates its operands, and an index in one may run a command.
-        if whole.contains("-v") && whole.contains('[') && whole.contains("$(") {
+        // Comparing numbers computes them, and an index in one may run a command, even from inside quotes.
+        if whole.contains("[$(")
+            || whole.contains("[`")
+            || (whole.starts_with("[[") && whole.contains("'")) && whole.contains("$(")
+        {
             self.vague("an index that runs a command");
         }
         self.expression(node, text);
@@ -706,10 +704,10 @@ impl<'a> Walk<'a> {
                 let plain =
                     inner.chars().all(|char| char.is_ascii_alphanumeric() || "_ +-*/%()<>=!&|?:,$#{}".contains(char));
                 let assigns = inner.contains("++") || inner.contains("--") || inner.replace("==", "").contains('=');
-                if !plain || assigns {
+                if !plain || assigns || inner.contains("$(") {
                     self.vague("arithmetic that is more than numbers");
-                    self.substitutions(node, text);
                 }
+                self.substitutions(node, text);
                 word.push_unknown(!quoted);
             }
             "brace_expression" | "extglob_pattern" => word.push_unknown(true),
@@ -796,13 +794,24 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// Whether a pattern, or a word with unknown parts, may come to the name of a secret.
+fn may_match_secret(text: &str) -> bool {
+    let wild = |part: &str| part.contains(['*', '?', '[', '{', UNKNOWN]);
+    let hidden =
+        |part: &str| part.starts_with(['.', '[', '?']) && wild(part) && part.len() > 1 && !part.starts_with("..");
+    let lower = text.to_lowercase();
+    super::paths::is_secret(text)
+        || text.split('/').any(hidden)
+        || lower.rsplit('/').next().is_some_and(|name| name.starts_with("id_") && wild(name))
+        || [".ssh", ".env", ".aws", ".gnupg", "secret", "credential", "shadow"].iter().any(|part| lower.contains(part))
+}
+
 /// Tokens that only order statements.
 fn is_punctuation(kind: &str) -> bool {
     matches!(
         kind,
         "&&" | "||"
             | ";"
-            | ";;"
             | "&"
             | "\n"
             | "{"
@@ -886,7 +895,7 @@ pub fn is_secret_name(name: &str) -> bool {
 }
 
 /// Variables that a line may set for itself without deciding what programs do.
-fn may_set(name: &str) -> bool {
+pub fn may_set(name: &str) -> bool {
     if name.chars().all(|char| !char.is_ascii_uppercase()) {
         // zsh ties some small names to the large ones.
         return !matches!(
