@@ -9,6 +9,7 @@
 mod calls;
 mod engine;
 mod front;
+mod gate;
 mod lsp;
 mod measure;
 mod plan;
@@ -36,6 +37,8 @@ const GROUPS: &[Group] = &[
     ("plan-order", plan::order),
     ("plan-file", plan::file),
     ("plan-makespan", plan::makespan),
+    ("gate-verdict", gate::verdict),
+    ("gate-hook", gate::hook),
     ("durable", engine::durable),
     ("idle", engine::idle),
     ("kill-everything", engine::kill_everything),

@@ -182,12 +182,13 @@ fn a_rule_ends_on_its_day() {
 #[test]
 fn what_is_wrong_is_said_with_file_line_and_way_out() {
     let good = rule("ok", "task.type == 'x'", "deny");
+    let one = std::slice::from_ref(&good);
     for (text, message, hint) in [
         ("version = 1\n[[rules]\n".to_owned(), "policy.toml:2: ", ""),
         ("version = 2\n".to_owned(), "policy.toml:1: version 2", "version = 1"),
         ("rules = []\n".to_owned(), "missing field `version`", ""),
         (
-            format!("{}\n{}", file(&[good.clone()]), rule("two", "task.typ == 'x'", "deny")),
+            format!("{}\n{}", file(one), rule("two", "task.typ == 'x'", "deny")),
             "policy.toml:10: rule two: `task.typ == 'x'`: there is no variable `task.typ`",
             "did you mean `task.type`?",
         ),
@@ -199,25 +200,25 @@ fn what_is_wrong_is_said_with_file_line_and_way_out() {
         (file(&[rule("n", "true", "none")]), "`none` is no verdict", "allow, escalate or deny"),
         (file(&[rule("Bad Id", "true", "deny")]), "`Bad Id` is no id", ""),
         (file(&[good.clone(), good.clone()]), "there are two rules `ok`", ""),
-        (format!("{}extra = 1\n", file(&[good.clone()])), "unknown field `extra`", ""),
+        (format!("{}extra = 1\n", file(one)), "unknown field `extra`", ""),
         (
-            format!("{}match = [{{ task = {{ type = \"y\" }} }}]\n", file(&[good.clone()])),
+            format!("{}match = [{{ task = {{ type = \"y\" }} }}]\n", file(one)),
             "policy.toml:7: rule ok: the condition does not hold for an example of `match`",
             "mend",
         ),
         (
-            format!("{}not_match = [{{ task = {{ type = \"x\" }} }}]\n", file(&[good.clone()])),
+            format!("{}not_match = [{{ task = {{ type = \"x\" }} }}]\n", file(one)),
             "policy.toml:7: rule ok: the condition holds for an example of `not_match`",
             "mend",
         ),
-        (format!("{}match = [{{ environment = \"y\" }}]\n", file(&[good.clone()])), "does not say `task`", ""),
-        (format!("{}prior = {{ strength = 5, p = 0.5 }}\n", file(&[good.clone()])), "strength 0..4", "four answers"),
-        (format!("{}confidence = 1.5\n", file(&[good.clone()])), "not in 0..1", ""),
-        (format!("{}expires = 07:00:00\n", file(&[good.clone()])), "is no day", "2027-01-01"),
+        (format!("{}match = [{{ environment = \"y\" }}]\n", file(one)), "does not say `task`", ""),
+        (format!("{}prior = {{ strength = 5, p = 0.5 }}\n", file(one)), "strength 0..4", "four answers"),
+        (format!("{}confidence = 1.5\n", file(one)), "not in 0..1", ""),
+        (format!("{}expires = 07:00:00\n", file(one)), "is no day", "2027-01-01"),
         (
             format!(
                 "{}[[error_patterns]]\nid = \"p\"\ntext = \"(\"\nclass = \"transient\"\nroute = \"retry\"\n",
-                file(&[good])
+                file(one)
             ),
             "policy.toml:9: error pattern p",
             "mend",

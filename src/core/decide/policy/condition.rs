@@ -505,7 +505,9 @@ mod tests {
 
     fn asked(condition: &str, known: serde_json::Value) -> Answer {
         let serde_json::Value::Object(tree) = known else { panic!("an object") };
-        Condition::new(condition, &Samples::of_each_kind()).unwrap_or_else(|bad| panic!("{}", bad.message)).ask(&variables(tree))
+        Condition::new(condition, &Samples::of_each_kind())
+            .unwrap_or_else(|bad| panic!("{}", bad.message))
+            .ask(&variables(tree))
     }
 
     #[test]
