@@ -49,7 +49,7 @@
 //! | AgentCoordinator, Agent | [`core::coordinate`]: scores and receipts, leases of sessions; [`core::agent`] is an agent as data, `daemon/agents` drives it. No coordination strategies yet |
 //! | ProgressTracker | [`core::track`]; bars, timeline and graph are drawn in `cli/render` |
 //! | UserInteractionManager | [`core::decide::decision`] and its faces: `cli/ask` and `cli/decide`, `lsp/follow` (question, lens, diagnostic, code action), `mcp/` (forms and prompts) |
-//! | DecisionEngine, DecisionTree | [`core::decide`]: who is asked what, and what an answer leads to. Policies and learned answers: not yet, so nothing is decided automatically |
+//! | DecisionEngine, DecisionTree | [`core::decide`]: who is asked what, and what an answer leads to. [`core::decide::gate`] says what may run: effects read off the call ([`core::decide::shell`]) and rules in CEL ([`core::decide::policy`], the built-in ones in `src/policy/`) |
 //! | ErrorHandler | [`core::recover`]: `classify`, then `route` |
 //! | RetryStrategy | [`core::recover::backoff`] |
 //! | CompensationStrategy, RollbackStrategy | a plan's `compensate` ([`core::plan::spec`], run by `core::land`); a lane is simply put back |

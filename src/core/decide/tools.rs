@@ -248,7 +248,7 @@ fn finish(mut reading: Reading) -> Reading {
                 format!("{}: it stays in the lane", effect.what)
             }
             Some(effect) => effect.what.clone(),
-            None => "it touches nothing".to_owned(),
+            None => "it only looks or prints".to_owned(),
         });
     }
     reading

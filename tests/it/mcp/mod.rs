@@ -5,6 +5,6 @@ pub mod client;
 mod decisions;
 mod eras;
 mod everywhere;
-mod model;
-mod real;
+pub mod model;
+pub mod real;
 mod rights;

@@ -74,20 +74,20 @@ fn the_inspector() {
 }
 
 /// Claude Code with a home of its own, whose model says these turns.
-struct Claude<'a> {
+pub struct Claude<'a> {
     sandbox: &'a Sandbox,
     program: PathBuf,
-    model: Model,
+    pub model: Model,
 }
 
 impl<'a> Claude<'a> {
-    fn new(sandbox: &'a Sandbox, turns: Vec<Turn>) -> Option<Claude<'a>> {
+    pub fn new(sandbox: &'a Sandbox, turns: Vec<Turn>) -> Option<Claude<'a>> {
         let place = "claude-2.1.330/node_modules/@anthropic-ai/claude-code-linux-x64/claude";
         let program = installed("ORCHESTRATOR_CLAUDE", place)?;
         Some(Claude { sandbox, program, model: Model::start(turns) })
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.sandbox.command_of(&self.program, arguments);
         command
             .env("LANG", "C.UTF-8")

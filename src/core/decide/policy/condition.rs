@@ -67,6 +67,11 @@ pub const VARIABLES: &[(&str, Kind)] = &[
 const FUNCTIONS: &[&str] =
     &["size", "contains", "startsWith", "endsWith", "matches", "int", "string", "double", "uint", "min", "max"];
 
+/// Longest condition.
+const CHARACTERS_MAX: usize = 8192;
+/// Most signs that nest.
+const OPENINGS_MAX: usize = 200;
+
 /// A condition that was checked.
 #[derive(Debug)]
 pub struct Condition {
@@ -104,6 +109,17 @@ impl Condition {
     /// Reads and checks a condition.
     pub fn new(text: &str, samples: &Samples) -> Result<Condition, BadCondition> {
         let bad = |message: String, hint: String| Err(BadCondition { message, hint });
+        // The parser goes down with every bracket, and a stack has an end.
+        let openings = text.bytes().filter(|byte| matches!(byte, b'(' | b'[' | b'{' | b'!' | b'-' | b'?')).count();
+        if text.len() > CHARACTERS_MAX || openings > OPENINGS_MAX {
+            return bad(
+                format!(
+                    "a condition of {} characters and {openings} brackets or signs is too much for one rule",
+                    text.len()
+                ),
+                format!("at most {CHARACTERS_MAX} and {OPENINGS_MAX}; make several rules of it"),
+            );
+        }
         let spelled = spelled(text);
         // Nothing in the parser is known to panic; one rule must not end the program if something does.
         let compiled = std::panic::catch_unwind(|| Program::compile(&spelled));
@@ -571,6 +587,8 @@ mod tests {
             ("command.text.matches('(')", "is no pattern", "mend"),
             ("command.text.matches(task.type)", "must be written out", "quotes"),
             ("task.type > 3", "", "compare"),
+            (&format!("{}true{}", "(".repeat(300), ")".repeat(300)), "too much for one rule", "several"),
+            (&format!("task.type == '{}'", "x".repeat(9000)), "too much for one rule", "several"),
         ] {
             let bad = Condition::new(condition, &Samples::of_each_kind()).expect_err(condition);
             assert!(bad.message.contains(message), "{condition}: {}", bad.message);

@@ -236,13 +236,22 @@ impl Policy {
 
     /// What the rules say to an ask that was read.
     pub fn ask(&self, known: &Known, ask: &Ask, reading: &Reading, criticality: f64) -> Ruled {
+        let nothing = [Vec::new()];
+        let commands: &[Vec<String>] = match &reading.command {
+            Some(command) if !command.commands.is_empty() => &command.commands,
+            _ => &nothing,
+        };
+        let numbers = self.candidates(known.now, |name| match name {
+            "tool.name" => vec![Some(ask.tool)],
+            "command.program" => commands.iter().map(|argv| Some(program_of(argv))).collect(),
+            name => vec![known_text(known, name)],
+        });
+        if numbers.is_empty() {
+            return none();
+        }
         let mut tree = tree(known);
         place(&mut tree, "tool.name", json!(ask.tool));
         place(&mut tree, "tool.input", ask.input.clone());
-        let commands: Vec<Vec<String>> = match &reading.command {
-            Some(command) if !command.commands.is_empty() => command.commands.clone(),
-            _ => vec![Vec::new()],
-        };
         let paths: Vec<&String> = reading
             .effects
             .iter()
@@ -261,7 +270,7 @@ impl Policy {
         let whole = reading.command.as_ref().map_or("", |command| command.text.as_str());
         let trees = commands.iter().map(|argv| {
             let mut tree = tree.clone();
-            let program = argv.first().map_or("", |program| program.rsplit('/').next().unwrap_or(program));
+            let program = program_of(argv);
             tree.insert(
                 "command".to_owned(),
                 json!({
@@ -271,16 +280,20 @@ impl Policy {
             );
             tree
         });
-        self.decide(trees.collect(), known.now, Some(criticality))
+        self.decide(numbers, trees.collect(), Some(criticality))
     }
 
     /// What the rules say where no tool is asked for: to the start of a task, to a failure, to a landing.
     pub fn situation(&self, known: &Known) -> Ruled {
+        let numbers = self.candidates(known.now, |name| match name {
+            "tool.name" | "command.program" => vec![Some("")],
+            name => vec![known_text(known, name)],
+        });
         let mut tree = tree(known);
         place(&mut tree, "tool.name", json!(""));
         place(&mut tree, "tool.input", json!({}));
         tree.insert("command".to_owned(), no_command());
-        self.decide(vec![tree], known.now, None)
+        self.decide(numbers, vec![tree], None)
     }
 
     /// The kind of failure that the policy's own patterns see in a text.
@@ -288,12 +301,12 @@ impl Policy {
         self.error_patterns.iter().find(|pattern| pattern.text.is_match(text))
     }
 
-    /// Each tree is one command of a line; elsewhere there is one.
-    fn decide(&self, trees: Vec<serde_json::Map<String, Value>>, now: Timestamp, criticality: Option<f64>) -> Ruled {
+    /// The rules that may hold, by the variables that decide: `look` says what one is, once for each command of a line.
+    fn candidates<'v>(&self, now: Timestamp, look: impl Fn(&str) -> Vec<Option<&'v str>>) -> Vec<usize> {
         let mut numbers: Vec<usize> = self.always.clone();
         for (name, by_value) in &self.keyed {
-            for tree in &trees {
-                match value_at(tree, name) {
+            for value in look(name) {
+                match value {
                     Some(value) => numbers.extend(by_value.get(value).into_iter().flatten()),
                     // Who asks for what is not known must be heard.
                     None => numbers.extend(by_value.values().flatten()),
@@ -302,8 +315,17 @@ impl Policy {
         }
         numbers.sort_unstable();
         numbers.dedup();
-        let live = |number: &usize| self.rules[*number].expires.is_none_or(|end| now < end);
-        numbers.retain(live);
+        numbers.retain(|number| self.rules[*number].expires.is_none_or(|end| now < end));
+        numbers
+    }
+
+    /// Each tree is one command of a line; elsewhere there is one.
+    fn decide(
+        &self,
+        numbers: Vec<usize>,
+        trees: Vec<serde_json::Map<String, Value>>,
+        criticality: Option<f64>,
+    ) -> Ruled {
         if numbers.is_empty() {
             return none();
         }
@@ -380,11 +402,32 @@ fn none() -> Ruled {
     }
 }
 
-/// A variable's text, where it is known.
-fn value_at<'t>(tree: &'t serde_json::Map<String, Value>, name: &str) -> Option<&'t str> {
-    match name.split_once('.') {
-        Some((root, field)) => tree.get(root)?.get(field)?.as_str(),
-        None => tree.get(name)?.as_str(),
+/// The program of a command, without its folder.
+fn program_of(argv: &[String]) -> &str {
+    argv.first().map_or("", |program| program.rsplit('/').next().unwrap_or(program))
+}
+
+/// A variable's text, where it is known. Invariant: it says the same as the tree that [`tree`] makes.
+fn known_text<'k>(known: &'k Known, name: &str) -> Option<&'k str> {
+    let task = known.task.as_ref();
+    match name {
+        "task.type" => task.map(|task| task.kind_of_work.as_str()),
+        "task.kind" => task.map(|task| task.kind.as_str()),
+        "task.title" => task.map(|task| task.title.as_str()),
+        "task.effect" => task.map(|task| task.effect.as_str()),
+        "agent.id" => known.agent_id.as_deref(),
+        "agent.driver" => known.agent_driver.as_deref(),
+        "environment" => known.environment.as_deref(),
+        "language" => known.language.as_deref(),
+        "decision.kind" => known.decision_kind.as_deref(),
+        _ => match name.split_once('.') {
+            Some(("run", field)) => known.run.get(field)?.as_str(),
+            Some(("error", field)) => match &known.error {
+                Some(error) => error.get(field).map_or(Some(""), Value::as_str),
+                None => Some(""),
+            },
+            _ => None,
+        },
     }
 }
 

@@ -64,6 +64,10 @@ pub fn command(walk: &mut Walk, words: &[Word]) {
 
 /// Reads a command whose program is known by name.
 pub fn named(walk: &mut Walk, program: &str, rest: &[Word]) {
+    walk.inside(|walk| of_name(walk, program, rest));
+}
+
+fn of_name(walk: &mut Walk, program: &str, rest: &[Word]) {
     if let [only] = rest
         && (matches!(only.text.as_str(), "--help" | "--version")
             || only.text == "-version" && program.starts_with("java"))

@@ -250,6 +250,16 @@ impl<'a> Walk<'a> {
         self.depth -= 1;
     }
 
+    /// Reads a command that another one starts. Wrappers may be stacked without end; nobody means that.
+    pub fn inside(&mut self, read: impl FnOnce(&mut Self)) {
+        if self.depth > DEPTH_MAX {
+            return self.vague("commands that start commands go too deep to be followed");
+        }
+        self.depth += 1;
+        read(self);
+        self.depth -= 1;
+    }
+
     fn deeper(&mut self, node: Node, text: &str, then: impl FnOnce(&mut Self)) {
         if self.depth > DEPTH_MAX {
             self.vague("it is nested too deeply to be followed");
