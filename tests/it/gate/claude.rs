@@ -12,7 +12,7 @@ use crate::{
 fn claude_code_looks_without_asking_and_does_nothing_else_unasked() {
     let sandbox = Sandbox::new();
     let bash = |command: &str| Turn::Calls("Bash", json!({"command": command, "description": "x"}));
-    let turns = vec![bash("git status --short && ls -la"), bash("touch made"), bash("rm -rf .git"), Turn::Says("done")];
+    let turns = vec![bash("git status --short && ls -la"), bash("touch made"), bash("rm -rf made-before"), Turn::Says("done")];
     let Some(claude) = Claude::new(&sandbox, turns) else { return };
     let hook = json!({"type": "command", "command": format!("{} hook permission", env!("CARGO_BIN_EXE_orchestrator"))});
     let settings = json!({"hooks": {"PreToolUse": [{"matcher": "*", "hooks": [hook]}]}});
@@ -27,7 +27,7 @@ fn claude_code_looks_without_asking_and_does_nothing_else_unasked() {
         .iter()
         .filter_map(|denial| denial["tool_input"]["command"].as_str())
         .collect();
-    assert_eq!(denied, ["touch made", "rm -rf .git"], "{}", said.all());
+    assert_eq!(denied, ["touch made", "rm -rf made-before"], "{}", said.all());
     let heard = claude.model.heard();
     assert!(heard.contains("nothing brings that back"), "the model hears why: {heard}");
 }
