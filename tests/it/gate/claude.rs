@@ -12,7 +12,8 @@ use crate::{
 fn claude_code_looks_without_asking_and_does_nothing_else_unasked() {
     let sandbox = Sandbox::new();
     let bash = |command: &str| Turn::Calls("Bash", json!({"command": command, "description": "x"}));
-    let turns = vec![bash("git status --short && ls -la"), bash("touch made"), bash("rm -rf made-before"), Turn::Says("done")];
+    let turns =
+        vec![bash("git status --short && ls -la"), bash("touch made"), bash("rm -rf made-before"), Turn::Says("done")];
     let Some(claude) = Claude::new(&sandbox, turns) else { return };
     let hook = json!({"type": "command", "command": format!("{} hook permission", env!("CARGO_BIN_EXE_orchestrator"))});
     let settings = json!({"hooks": {"PreToolUse": [{"matcher": "*", "hooks": [hook]}]}});
