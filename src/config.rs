@@ -15,6 +15,7 @@ use crate::core::{
     agent::{AgentProfile, DriverKind},
     plan::spec::Retry,
     run::Interaction,
+    settings::Decisions,
 };
 
 /// Everything `config.toml` may say.
@@ -31,6 +32,8 @@ pub struct Config {
     pub lanes: LanesConfig,
     /// How much to ask.
     pub interaction: InteractionConfig,
+    /// When something is decided without a person.
+    pub decisions: DecisionsConfig,
     /// Retry where a plan says nothing.
     pub retry: RetryConfig,
     /// The background process.
@@ -263,11 +266,54 @@ impl Default for LanesConfig {
 }
 
 /// How much to ask.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct InteractionConfig {
     /// minimal, checkpoint or collaborative.
     pub mode: Interaction,
+    /// Seconds after which whoever follows is told again of an open decision; 0 = never.
+    pub remind_s: f64,
+    /// Seconds after which the notify command is run.
+    pub notify_s: f64,
+    /// A command that gets the question as its last argument, such as `["notify-send"]`; empty = none.
+    pub notify: Vec<String>,
+    /// Below this criticality a model's session may answer, too; never above 0.5.
+    pub model_may_answer_below: f64,
+}
+
+impl Default for InteractionConfig {
+    fn default() -> Self {
+        InteractionConfig {
+            mode: Interaction::default(),
+            remind_s: 600.0,
+            notify_s: 1800.0,
+            notify: Vec::new(),
+            model_may_answer_below: 0.5,
+        }
+    }
+}
+
+/// When something is decided without a person.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DecisionsConfig {
+    /// As sure as this that the user would agree.
+    pub threshold: f64,
+    /// Above this criticality a person is always asked.
+    pub critical: f64,
+    /// The share of what could go without asking that is asked all the same.
+    pub audit: f64,
+    /// Days after which an answer counts half.
+    pub half_life_days: f64,
+    /// Whether what can be taken back may be tried, verified, and kept or undone.
+    pub probation: bool,
+}
+
+impl Default for DecisionsConfig {
+    fn default() -> Self {
+        let Decisions { threshold, critical, audit, half_life_days, probation } = Decisions::default();
+        DecisionsConfig { threshold, critical, audit, half_life_days, probation }
+    }
 }
 
 /// Retry where a plan says nothing.
@@ -455,6 +501,23 @@ impl Config {
         if config.workflow.workers == 0 {
             return bad("workflow.workers must be at least 1");
         }
+        let decisions = &config.decisions;
+        for (name, value, least, most) in [
+            ("decisions.threshold", decisions.threshold, 0.5, 1.0),
+            ("decisions.critical", decisions.critical, 0.0, 0.8),
+            ("decisions.audit", decisions.audit, 0.0, 1.0),
+            ("interaction.model_may_answer_below", config.interaction.model_may_answer_below, 0.0, 0.5),
+        ] {
+            if !(least..=most).contains(&value) {
+                return Err(ConfigError {
+                    message: format!("{file}: {name} is {value}"),
+                    hint: format!("choose a number from {least} to {most}"),
+                });
+            }
+        }
+        if !(decisions.half_life_days > 0.0) {
+            return bad("decisions.half_life_days must be above 0");
+        }
         if config.lanes.max < 2 {
             return bad("lanes.max must be at least 2: one for work, one for the checks of the base");
         }
@@ -505,6 +568,8 @@ impl Config {
     /// What the core is told.
     pub fn settings(&self) -> Settings {
         let RetryConfig { max, base_s, jitter, cap_s } = self.retry;
+        let DecisionsConfig { threshold, critical, audit, half_life_days, probation } = self.decisions;
+        let after = |seconds: f64| (seconds > 0.0).then_some((seconds * 1000.0) as u64);
         Settings {
             workers: self.workflow.workers,
             lanes_max: self.lanes.max,
@@ -512,6 +577,11 @@ impl Config {
             retry: Retry { max, base_s, cap_s },
             jitter,
             interaction: self.interaction.mode,
+            decisions: Decisions { threshold, critical, audit, half_life_days, probation },
+            remind_ms: after(self.interaction.remind_s),
+            notify_ms: after(self.interaction.notify_s).filter(|_| !self.interaction.notify.is_empty()),
+            notify: self.interaction.notify.clone(),
+            model_may_answer_below: self.interaction.model_may_answer_below,
             keep_runs: self.state.keep_runs,
             keep_days: self.state.keep_days,
             playbooks: crate::core::plan::playbook::builtin(),

@@ -87,6 +87,9 @@ pub enum EventType {
     /// A question is open.
     #[serde(rename = "decision.opened")]
     DecisionOpened,
+    /// It is open for long.
+    #[serde(rename = "decision.reminded")]
+    DecisionReminded,
     /// It no longer is (`choice` where it was answered).
     #[serde(rename = "decision.closed")]
     DecisionClosed,

@@ -13,6 +13,7 @@ pub mod event;
 pub mod reply;
 pub mod request;
 pub mod result;
+pub mod score;
 pub mod session;
 pub mod state;
 pub mod wire;
@@ -33,6 +34,7 @@ pub use result::{
     ApplyReply, DiffReply, GarbageReply, LogReply, PlanReply, Report, RestoreReply, RetryReply, RunList, UndoReply,
     WhyReply,
 };
+pub use score::{DecisionHistory, ForgetReply, Scorecard};
 pub use session::{
     DaemonStatus, ExplainReply, FactsReply, Hello, PROTOCOL, Role, StopReply, TrustReply, Welcome, allowed_env,
 };
@@ -93,6 +95,18 @@ pub trait OrchestratorApi {
         response: Unchecked<UserDecisionResponse>,
         surface: decision::Surface,
     ) -> RpcResult<DecisionResult>;
+
+    /// How well decisions without a person went.
+    #[method(name = "get_scorecard", param_kind = map)]
+    async fn get_scorecard(&self) -> RpcResult<Scorecard>;
+
+    /// What was decided, newest first: by persons, and without them (default 30 of each).
+    #[method(name = "decision_history", param_kind = map)]
+    async fn decision_history(&self, last: Option<u32>) -> RpcResult<DecisionHistory>;
+
+    /// An answer that held for a kind of action no longer does. Persons only.
+    #[method(name = "forget_rule", param_kind = map)]
+    async fn forget_rule(&self, id: String) -> RpcResult<ForgetReply>;
 
     /// Events after a revision; waits for the first where there is none, at most `timeout_s` seconds (default 30, most 300).
     #[method(name = "wait_for_change", param_kind = map)]

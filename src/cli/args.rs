@@ -170,6 +170,9 @@ pub enum Verb {
         /// Print the task graph as Mermaid
         #[arg(long)]
         mermaid: bool,
+        /// Instead of a run: how well decisions without a person went; with --svg the two diagrams
+        #[arg(long, conflicts_with_all = ["run", "mermaid"])]
+        decisions: bool,
     },
     /// Check what the orchestrator needs on this machine
     Doctor,
@@ -439,7 +442,7 @@ pub enum ExplainWhat {
 }
 
 /// What can be done with decisions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum DecisionsWhat {
     /// Those that are open, most urgent first
     List,
@@ -448,6 +451,11 @@ pub enum DecisionsWhat {
         /// Only the newest
         #[arg(long, value_name = "COUNT", default_value_t = 30)]
         last: u32,
+    },
+    /// Let an answer that held for a kind of action hold no longer
+    Forget {
+        /// always-1 or never-2, as `decisions history` lists them
+        id: String,
     },
     /// Decide a stream of JSON lines with an empty history; one line in, one line out
     Replay {

@@ -231,6 +231,12 @@ impl Live {
                     lines.push(format!("{} went back to {checkpoint}", paint.yellow("↶")));
                 }
             }
+            (EventType::DecisionReminded, _) => {
+                if let Some(decision) = data.decision_id {
+                    let asked = data.question.as_deref().map(|question| format!(": {question}")).unwrap_or_default();
+                    lines.push(format!("{} {decision} still waits{asked}", paint.yellow("?")));
+                }
+            }
             // Not worth a line: the bars and the percentage show them.
             (
                 EventType::RunCreated

@@ -269,14 +269,20 @@ async fn verbs<C: OrchestratorApiClient + Sync>(
         Verb::Retry { id } => inspect::retry(client, console, &id).await,
         Verb::Log { id, follow, tail } => inspect::log(client, console, &id, follow, tail).await,
         Verb::Why { id } => inspect::why(client, console, &id).await,
-        Verb::Report { run, svg, mermaid } => inspect::report(client, console, run, svg.as_deref(), mermaid).await,
+        Verb::Report { svg, decisions: true, .. } => decisions::scorecard(client, console, svg.as_deref()).await,
+        Verb::Report { run, svg, mermaid, decisions: false } => {
+            inspect::report(client, console, run, svg.as_deref(), mermaid).await
+        }
         Verb::Plan { request, plan } => run::plan(client, console, &request, plan.as_deref()).await,
         Verb::Explain { what: ExplainWhat::Request { text, jsonl: false } } => {
             explain::request(client, console, &text).await
         }
         Verb::Explain { what: ExplainWhat::Request { .. } } => explain::requests(client, console).await,
         Verb::Decisions { what: None | Some(DecisionsWhat::List) } => decide::list(client, console).await,
-        Verb::Decisions { what: Some(DecisionsWhat::History { .. }) } => decide::list(client, console).await,
+        Verb::Decisions { what: Some(DecisionsWhat::History { last }) } => {
+            decisions::history(client, console, last).await
+        }
+        Verb::Decisions { what: Some(DecisionsWhat::Forget { id }) } => decisions::forget(client, console, id).await,
         Verb::Facts => inspect::facts(client, console).await,
         Verb::Gc => admin::gc(client, console).await,
         Verb::Agents => inspect::agents(client, console).await,

@@ -17,7 +17,7 @@ use super::{
     state::State,
     task::{Attempt, Phase, Task, TaskState},
 };
-use crate::ids::{AttemptId, LaneId, RunId};
+use crate::ids::{AttemptId, DecisionId, LaneId, RunId};
 
 /// Something to do outside the core.
 #[derive(Debug, Clone, PartialEq)]
@@ -124,6 +124,15 @@ pub enum Effect {
         /// Where it must be now.
         from: String,
     },
+    /// Tell the user that a decision waits, by a command of theirs.
+    Notify {
+        /// The command.
+        command: Argv,
+        /// Which decision.
+        decision: DecisionId,
+        /// What it asks.
+        question: String,
+    },
     /// Set the run's ref, wherever it is: after a restore, and at start-up.
     SetRef {
         /// Of this run.
@@ -187,6 +196,14 @@ pub enum Effect {
 pub fn after(state: &State, settings: &Settings, event: &Event, effects: &mut Vec<Effect>) {
     match event {
         Event::RunAdded { run, .. } => effects.push(Effect::Survey { run: *run }),
+        Event::DecisionReminded { decision, command, .. } => {
+            let asked = state.decisions.get(decision).filter(|_| !command.is_empty());
+            effects.extend(asked.map(|asked| Effect::Notify {
+                command: command.clone(),
+                decision: *decision,
+                question: asked.question.clone(),
+            }));
+        }
         Event::RunPlanned { run, .. } => effects.extend(state.run(*run).map(|run| limit(run, settings))),
         Event::RunReopened { run } => effects.extend(state.run(*run).map(|run| limit(run, settings))),
         Event::AttemptClaimed { attempt, .. }
@@ -275,6 +292,13 @@ pub fn after(state: &State, settings: &Settings, event: &Event, effects: &mut Ve
         | Event::DecisionOpened { .. }
         | Event::DecisionAnswered { .. }
         | Event::DecisionWithdrawn { .. }
+        | Event::DecisionExpired { .. }
+        | Event::LearningBegun { .. }
+        | Event::Taught { .. }
+        | Event::Acted { .. }
+        | Event::ActProven { .. }
+        | Event::RuleRemembered { .. }
+        | Event::RuleForgotten { .. }
         | Event::SharedReady { .. }
         | Event::SharedFreed { .. }
         | Event::UndeclaredAccepted { .. }

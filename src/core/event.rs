@@ -11,7 +11,11 @@ use super::{
     agent::{AgentEnd, Allocation, Ask, AskVerdict, FoundAgent, Note, Touched, Usage},
     analyze::Analysis,
     budget::Limit,
-    decide::decision::{Answer, Decision},
+    decide::{
+        decision::{Answer, Decision},
+        ladder::Label,
+        learned::{Act, Remembered},
+    },
     facts::Facts,
     job::End,
     plan::spec::{Argv, TaskSpec},
@@ -224,6 +228,40 @@ pub enum Event {
     /// What was asked went away.
     #[serde(rename = "decision.withdrawn")]
     DecisionWithdrawn { decision: DecisionId, why: String },
+    /// Nobody answered it in the time that its creator had set.
+    #[serde(rename = "decision.expired")]
+    DecisionExpired { decision: DecisionId },
+    /// It waits for long: whoever follows is told, and the user's notify command is run where one is named.
+    #[serde(rename = "decision.reminded")]
+    DecisionReminded {
+        decision: DecisionId,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        command: Vec<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next: Option<Timestamp>,
+    },
+    /// The seed of the audits was drawn.
+    #[serde(rename = "learning.begun")]
+    LearningBegun { seed: u64 },
+    /// A person said what they think of an action.
+    #[serde(rename = "label.given")]
+    Taught {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        decision: Option<DecisionId>,
+        label: Box<Label>,
+    },
+    /// An action was decided without a person.
+    #[serde(rename = "act.decided")]
+    Acted { act: Box<Act> },
+    /// It turned out right, or was undone.
+    #[serde(rename = "act.proven")]
+    ActProven { number: u64, right: bool },
+    /// A person wants an answer to be remembered for a kind of action.
+    #[serde(rename = "rule.remembered")]
+    RuleRemembered { rule: Box<Remembered> },
+    /// And no longer.
+    #[serde(rename = "rule.forgotten")]
+    RuleForgotten { id: String },
     /// The readers' lane is being laid out.
     #[serde(rename = "shared.preparing")]
     SharedPreparing { run: RunId, lane: LaneId },

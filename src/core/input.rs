@@ -54,6 +54,15 @@ pub enum Command {
         /// Who says so.
         by: By,
     },
+    /// From now on the answer that a decision had holds for its kind of action.
+    Remember {
+        /// Which decision.
+        decision: DecisionId,
+        /// Everywhere, or in its run only.
+        always: bool,
+    },
+    /// No longer.
+    ForgetRule(String),
     /// Stop a run.
     CancelRun(RunId),
     /// Stop a task.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     agent::AgentProfile,
+    decide::ladder::Tuning,
     plan::{playbook::Playbook, spec::Retry},
     run::Interaction,
 };
@@ -23,6 +24,16 @@ pub struct Settings {
     pub jitter: f64,
     /// How much to ask, unless a run says otherwise.
     pub interaction: Interaction,
+    /// When the ladder may decide.
+    pub decisions: Decisions,
+    /// After so long an open decision is told of again; `None` = never.
+    pub remind_ms: Option<u64>,
+    /// After so long the notify command is run.
+    pub notify_ms: Option<u64>,
+    /// That command; empty = none.
+    pub notify: Vec<String>,
+    /// Below this criticality a model's session may answer.
+    pub model_may_answer_below: f64,
     /// Wall-clock limit of one attempt where a task says nothing, seconds.
     pub timeout_s: f64,
     /// Runs that are kept whole, however old.
@@ -50,6 +61,11 @@ impl Default for Settings {
             retry: Retry::default(),
             jitter: 0.1,
             interaction: Interaction::default(),
+            decisions: Decisions::default(),
+            remind_ms: None,
+            notify_ms: None,
+            notify: Vec::new(),
+            model_may_answer_below: 0.5,
             timeout_s: 3600.0,
             keep_runs: 20,
             keep_days: 14,
@@ -59,6 +75,36 @@ impl Default for Settings {
             day_usd: 25.0,
             run_spawns: 20,
         }
+    }
+}
+
+/// When something is decided without a person.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Decisions {
+    /// As sure as this.
+    pub threshold: f64,
+    /// Up to this criticality.
+    pub critical: f64,
+    /// The share that is asked all the same.
+    pub audit: f64,
+    /// After so many days an answer counts half.
+    pub half_life_days: f64,
+    /// Whether what can be taken back may be tried, verified, and kept or undone.
+    pub probation: bool,
+}
+
+impl Default for Decisions {
+    fn default() -> Self {
+        let Tuning { threshold, critical, audit, half_life_days } = Tuning::default();
+        Decisions { threshold, critical, audit, half_life_days, probation: true }
+    }
+}
+
+impl Decisions {
+    /// What of it the ladder is set to.
+    pub fn tuning(&self) -> Tuning {
+        let Decisions { threshold, critical, audit, half_life_days, probation: _ } = *self;
+        Tuning { threshold, critical, audit, half_life_days }
     }
 }
 

@@ -10,7 +10,11 @@ use serde::{Deserialize, Serialize};
 use super::{
     agent::{AgentEnd, AgentPart, Ask, Records, Usage},
     budget,
-    decide::decision::{Decision, DecisionKind, DecisionState},
+    decide::{
+        decision::{Decision, DecisionKind, DecisionState},
+        ladder::Ladder,
+        learned::Learned,
+    },
     event::Event,
     graph::Graph,
     plan::spec::{Effect, Kind, Priority, TaskSpec},
@@ -48,6 +52,9 @@ pub struct State {
     /// What agents used, by day since 1970: the newest few.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub spent: BTreeMap<u64, Usage>,
+    /// What persons taught.
+    #[serde(default)]
+    pub learned: Learned,
     /// What can be computed from the rest.
     #[serde(skip)]
     pub index: Index,
@@ -110,6 +117,14 @@ pub struct Index {
     pub asking: VecDeque<AttemptId>,
     /// Decisions that are open.
     pub open: BTreeSet<DecisionId>,
+    /// When open decisions are due to be told of again, or expire.
+    pub clock: BTreeSet<(Timestamp, DecisionId)>,
+    /// Applies that were just taken back.
+    pub regretted: VecDeque<(RunId, u32)>,
+    /// Automatic decisions that nothing has proven yet.
+    pub unproven: BTreeSet<u64>,
+    /// What was learned, from the labels.
+    pub ladder: Ladder,
     /// When the minutes of a run are nearly or quite over.
     pub limits: BTreeSet<(Timestamp, RunId)>,
 }
@@ -130,6 +145,11 @@ pub const ASK_WAIT_MS: u64 = 600_000;
 
 /// Days whose spending is kept.
 const DAYS_KEPT: usize = 8;
+
+/// When something is next due for an open decision.
+fn clock(decision: &Decision) -> Option<(Timestamp, DecisionId)> {
+    Some((decision.remind_at.into_iter().chain(decision.expires_at).min()?, decision.id))
+}
 
 /// Ready tasks go by priority, then by the longest way to the end, then in plan order.
 pub type Rank = (std::cmp::Reverse<Priority>, std::cmp::Reverse<u64>, u32);
@@ -195,7 +215,8 @@ impl State {
         let limit = self.index.limits.first().map(|(at, _)| *at);
         let task = self.index.deadlines.first().map(|(at, _)| *at);
         let alarm = self.index.alarms.first().map(|(at, _)| *at);
-        task.into_iter().chain(alarm).chain(limit).min()
+        let reminder = self.index.clock.first().map(|(at, _)| *at);
+        task.into_iter().chain(alarm).chain(reminder).chain(limit).min()
     }
 
     /// A lane that nobody holds, if the pool has one.
@@ -519,6 +540,7 @@ impl State {
                     index.open += 1;
                 }
                 self.index.open.insert(decision.id);
+                self.index.clock.extend(clock(decision));
                 self.index.dirty.insert(decision.run);
                 self.decisions.insert(decision.id, (**decision).clone());
             }
@@ -600,6 +622,34 @@ impl State {
                 self.forget_alarm(&Alarm::Account(account.clone()));
                 self.index.dirty.extend(self.index.runs.keys());
             }
+            Event::DecisionExpired { decision } => self.close(*decision, DecisionState::Expired(at)),
+            Event::DecisionReminded { decision, next, .. } => {
+                if let Some(found) = self.decisions.get_mut(decision) {
+                    self.index.clock.retain(|(_, other)| other != decision);
+                    found.remind_at = *next;
+                    self.index.clock.extend(clock(found));
+                }
+            }
+            Event::LearningBegun { seed } => self.learned.seed = Some(*seed),
+            Event::Taught { decision, label } => {
+                self.learned.teach(label);
+                if let Some(found) = decision.and_then(|decision| self.decisions.get_mut(&decision)) {
+                    found.taught = true;
+                }
+            }
+            Event::Acted { act } => {
+                self.learned.note(act);
+                self.index.unproven.insert(act.number);
+            }
+            Event::ActProven { number, right } => {
+                self.learned.prove(*number, *right);
+                self.index.unproven.remove(number);
+            }
+            Event::RuleRemembered { rule } => {
+                self.learned.remembered += 1;
+                self.learned.rules.push((**rule).clone());
+            }
+            Event::RuleForgotten { id } => self.learned.rules.retain(|rule| rule.id != *id),
             Event::SharedPreparing { run, lane } => {
                 self.index.lanes.insert(*lane);
                 self.change(*run, |run| {
@@ -706,12 +756,15 @@ impl State {
                     run.refusal = None;
                 });
             }
-            Event::Undone { run, number, .. } => self.change(*run, |run| {
-                run.bringing = None;
-                for apply in run.applies.iter_mut().filter(|apply| apply.number == *number) {
-                    apply.undone_at = Some(at);
-                }
-            }),
+            Event::Undone { run, number, .. } => {
+                self.change(*run, |run| {
+                    run.bringing = None;
+                    for apply in run.applies.iter_mut().filter(|apply| apply.number == *number) {
+                        apply.undone_at = Some(at);
+                    }
+                });
+                self.index.regretted.push_back((*run, *number));
+            }
             Event::ApplyRefused { run, why, paths } | Event::UndoRefused { run, why, paths } => {
                 self.change(*run, |run| {
                     run.bringing = None;
@@ -765,7 +818,10 @@ impl State {
         }
         for decision in self.decisions.values().filter(|decision| decision.open()) {
             self.index.open.insert(decision.id);
+            self.index.clock.extend(clock(decision));
         }
+        let unproven = self.learned.acts.iter().filter(|act| act.right.is_none());
+        self.index.unproven = unproven.map(|act| act.number).collect();
         self.index.limits = self.runs.values().filter_map(|run| Some((budget::deadline(run)?, run.id))).collect();
         for (account, until) in &self.limits {
             self.index.alarms.insert((*until, Alarm::Account(account.clone())));
@@ -860,11 +916,12 @@ impl State {
                 self.tasks.remove(&task);
             }
         }
-        let (kept, open) = (&self.runs, &mut self.index.open);
+        let (kept, open, clock) = (&self.runs, &mut self.index.open, &mut self.index.clock);
         self.decisions.retain(|id, decision| {
             let stays = kept.contains_key(&decision.run);
             if !stays {
                 open.remove(id);
+                clock.retain(|(_, other)| other != id);
             }
             stays
         });
@@ -1037,6 +1094,7 @@ impl State {
         }
         decision.state = to;
         self.index.open.remove(&id);
+        self.index.clock.retain(|(_, other)| *other != id);
         self.index.dirty.insert(decision.run);
     }
 

@@ -4,7 +4,10 @@ use super::{
     Command, Ctx, Event, Rejection, Reply,
     agent::{AgentEnd, Note},
     coordinate,
-    decide::decision::Answer,
+    decide::{
+        decision::{Answer, DecisionState},
+        learned::{Reach, Remembered},
+    },
     gc,
     input::AgentWord,
     job::End,
@@ -26,6 +29,11 @@ pub fn command(state: &State, command: Command, ctx: &mut Ctx) -> Result<(Vec<Ev
         Command::Answer { decision, choice, text, by } => {
             answer(state, decision, choice, |choice| Answer { choice, text, by, at: ctx.now })
         }
+        Command::Remember { decision, always } => remember(state, decision, always, ctx),
+        Command::ForgetRule(id) => match state.learned.rules.iter().any(|rule| rule.id == id) {
+            true => Ok((vec![Event::RuleForgotten { id }], Reply::None)),
+            false => Err(Rejection::NotFound(format!("remembered rule {id}"))),
+        },
         Command::CancelRun(run) => cancel_run(state, run),
         Command::CancelTask(task) => cancel_task(state, task),
         Command::Retry { run, task } => retry(state, run, task),
@@ -171,8 +179,12 @@ fn answer(
         let by = Box::new(answer.by.clone());
         return Err(Rejection::AlreadyDecided { choice: answer.choice.clone(), by, at: answer.at });
     }
-    if !decision.open() {
-        return Err(Rejection::Stale(format!("{id} was withdrawn: what it asked about went away")));
+    match &decision.state {
+        DecisionState::Open | DecisionState::Answered(_) => {}
+        DecisionState::Withdrawn(why) => return Err(Rejection::Stale(format!("{id} was withdrawn: {why}"))),
+        DecisionState::Expired(at) => {
+            return Err(Rejection::Stale(format!("{id} expired at {at}: nobody had answered by then")));
+        }
     }
     if !decision.options.iter().any(|option| option.id == choice) {
         let options: Vec<&str> = decision.options.iter().map(|option| option.id.as_str()).collect();
@@ -185,6 +197,33 @@ fn answer(
     }
     let answer = make(choice);
     Ok((vec![Event::DecisionAnswered { decision: id, answer }], Reply::Decided { decision: id, again: false }))
+}
+
+/// "Always" or "never" for the kind of action that a decision was about.
+fn remember(state: &State, id: DecisionId, always: bool, ctx: &Ctx) -> Result<(Vec<Event>, Reply), Rejection> {
+    let decision = state.decisions.get(&id).ok_or_else(|| Rejection::NotFound(format!("decision {id}")))?;
+    let (Some(case), Some(answer)) = (&decision.case, decision.answer()) else {
+        let hint = "only answers to permissions can be remembered; answer once";
+        return Err(Rejection::Invalid(format!("{id} is no kind of action that a rule could cover"), hint.to_owned()));
+    };
+    let yes = answer.choice == "allow";
+    if yes && (case.criticality > ctx.settings.decisions.critical || case.production || !case.reversible) {
+        let hint = "answer once; what is critical, irreversible or acts on production is asked each time";
+        return Err(Rejection::Invalid(format!("{id} cannot be allowed for good"), hint.to_owned()));
+    }
+    let number = state.learned.remembered + 1;
+    let rule = Remembered {
+        id: format!("{}-{number}", if yes { "always" } else { "never" }),
+        reach: if always { Reach::Always } else { Reach::Run(decision.run) },
+        sort: case.sort.clone(),
+        production: case.production,
+        criticality: case.criticality,
+        reversible: case.reversible,
+        yes,
+        decision: id,
+        at: ctx.now,
+    };
+    Ok((vec![Event::RuleRemembered { rule: Box::new(rule) }], Reply::None))
 }
 
 fn cancel_run(state: &State, id: RunId) -> Result<(Vec<Event>, Reply), Rejection> {

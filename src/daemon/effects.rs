@@ -21,7 +21,7 @@ use super::{
         nanos,
     },
     main_loop::Wake,
-    reconcile,
+    notify, reconcile,
     steps::Steps,
     sweep,
 };
@@ -506,6 +506,12 @@ impl Hands {
                     Report::AgentsFound { run, agents: agents::find(&settings.agents, &path_var) }
                 }
                 Effect::Start(_) | Effect::Stop { .. } | Effect::Limit { .. } | Effect::Answer { .. } => return,
+                Effect::Notify { command, decision, question } => {
+                    if let Err(error) = notify::tell(&command, decision, &question) {
+                        tracing::warn!(%decision, %error, "the notify command did not run");
+                    }
+                    return;
+                }
             };
             drop(steps);
             tell(report);

@@ -26,6 +26,7 @@ pub mod facts;
 pub mod lanes;
 pub mod listen;
 mod main_loop;
+mod notify;
 pub mod policy;
 mod publish;
 mod reconcile;

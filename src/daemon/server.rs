@@ -278,12 +278,36 @@ impl Session {
                 return Err(ApiError::new(Code::Forbidden, message, "show it to the person you work for"));
             }
         }
-        let command = convert::answer(decision_id, response.check()?, &by)?;
+        let response = response.check()?;
+        let remember = response.remember;
+        if remember != crate::api::request::Remember::Once && by.kind != AnswererKind::Person {
+            let hint = "answer with `remember` = once, and let the person say what holds for longer";
+            return Err(
+                ApiError::new(Code::Forbidden, "only a person's answer is remembered", hint).at_field("remember")
+            );
+        }
+        if remember != crate::api::request::Remember::Once {
+            // Said before the answer is taken: an answer that holds once is not what was meant.
+            let choice = response.choice.clone();
+            self.read(move |view| convert::rememberable(view, view.decision(decision_id)?, &choice)).await?;
+        }
+        let command = convert::answer(decision_id, response, &by)?;
         let answer = self.command(Act::Work, command, move |view, reply| {
             let again = matches!(reply, Reply::Decided { again: true, .. });
             convert::decision_result(view, decision_id, again)
         });
-        answer.await
+        let mut result = answer.await?;
+        if remember != crate::api::request::Remember::Once {
+            let command =
+                Command::Remember { decision: decision_id, always: remember == crate::api::request::Remember::Always };
+            let remembered = self.command(Act::Work, command, move |view, _| Ok(convert::history(view, 0).remembered));
+            if let Some(rule) = remembered.await?.last() {
+                let word = if rule.allowed { "always" } else { "never" };
+                let whole = format!("; {word} for `{}` (orchestrator decisions forget {})", rule.sort, rule.id);
+                result.summary.push_str(&whole);
+            }
+        }
+        Ok(result)
     }
 
     /// Looks at the repository now, on a blocking thread.
@@ -523,6 +547,23 @@ impl OrchestratorApiServer for Session {
             }
         }
         Ok(self.take_answer(decision_id, response, by).await?)
+    }
+
+    async fn get_scorecard(&self) -> RpcResult<Scorecard> {
+        Ok(self.read(|view| Ok(convert::scorecard(view))).await?)
+    }
+
+    async fn decision_history(&self, last: Option<u32>) -> RpcResult<DecisionHistory> {
+        Ok(self.read(move |view| Ok(convert::history(view, last.unwrap_or(30).min(1000)))).await?)
+    }
+
+    async fn forget_rule(&self, id: String) -> RpcResult<ForgetReply> {
+        let forgotten = id.clone();
+        let reply = self.command(Act::Govern, Command::ForgetRule(id), move |view, _| {
+            let summary = format!("{forgotten} no longer holds; such actions are asked about again");
+            Ok(ForgetReply { summary, revision: view.revision, id: forgotten })
+        });
+        Ok(reply.await?)
     }
 
     async fn wait_for_change(&self, after: u64, timeout_s: Option<f64>, run: Option<RunId>) -> RpcResult<Changes> {

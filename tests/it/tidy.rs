@@ -151,6 +151,8 @@ const KEPT: &[Kept] = &[
             "daemon/agents/sandbox.rs",
             "daemon/agents/find.rs",
             "daemon/lanes/git.rs",
+            // The user's own command, when a decision waits for long.
+            "daemon/notify.rs",
             // `git ls-files` and `git log`: what a folder holds, and since when.
             "upkeep/listing.rs",
             "upkeep/history.rs",

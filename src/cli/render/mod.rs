@@ -8,6 +8,7 @@ pub mod mermaid;
 pub mod paint;
 pub mod plan;
 pub mod report;
+pub mod scorecard;
 pub mod status;
 pub mod svg;
 pub mod table;

@@ -269,7 +269,7 @@ fn tick_label(tick: f64, step: f64) -> String {
 }
 
 /// The text with what XML reserves replaced, and without what XML forbids.
-fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

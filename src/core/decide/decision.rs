@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::gate::Judgement;
+use super::ladder::Case;
 use crate::{
     ids::{DecisionId, RunId, TaskId},
     time::Timestamp,
@@ -119,6 +120,18 @@ pub enum DecisionState {
     Answered(Answer),
     /// What was asked went away; the sentence says how.
     Withdrawn(String),
+    /// Nobody answered in the time that its creator had set.
+    Expired(Timestamp),
+}
+
+/// What happens when a decision expires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnExpiry {
+    /// Its task is put aside until somebody retries it, which asks again.
+    Park,
+    /// Its task is cancelled.
+    Cancel,
 }
 
 /// What an agent asked, and what the gate said of it.
@@ -160,6 +173,24 @@ pub struct Decision {
     /// What an agent asked, where it is a permission of one: its attempt goes on waiting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ask: Option<Box<AgentAsk>>,
+    /// What the ladder knows it as, where an answer teaches something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub case: Option<Box<Case>>,
+    /// Why it is asked rather than decided (S3's `why_asked`); absent where its kind says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// Whether its answer was learned from.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub taught: bool,
+    /// When somebody is reminded, and of that again by the notify command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remind_at: Option<Timestamp>,
+    /// When it expires: only where its creator set a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// What happens then. Never an answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_expiry: Option<OnExpiry>,
     /// When it was opened.
     pub created_at: Timestamp,
     /// Where it stands.
@@ -181,7 +212,7 @@ impl Decision {
     pub fn answer(&self) -> Option<&Answer> {
         match &self.state {
             DecisionState::Answered(answer) => Some(answer),
-            DecisionState::Open | DecisionState::Withdrawn(_) => None,
+            DecisionState::Open | DecisionState::Withdrawn(_) | DecisionState::Expired(_) => None,
         }
     }
 }

@@ -7,12 +7,14 @@ pub mod decision;
 pub mod effects;
 pub mod gate;
 pub mod ladder;
+pub mod learned;
 pub mod permission;
 pub mod policy;
+pub mod scorecard;
 pub mod shell;
 pub mod tools;
 
-use decision::{Choice, Decision, DecisionKind, DecisionState};
+use decision::{Choice, Decision, DecisionKind, DecisionState, OnExpiry};
 
 use super::{
     Ctx,
@@ -30,6 +32,21 @@ use crate::{
 
 /// The consequences of answers that were just given.
 pub fn due(state: &mut State, ctx: &mut Ctx) -> Vec<Event> {
+    state.learned.catch_up(&mut state.index.ladder, ctx.settings);
+    let timely = overdue(state, ctx);
+    if !timely.is_empty() {
+        return timely;
+    }
+    while let Some((run, number)) = state.index.regretted.pop_front() {
+        let regretted = state.run(run).map(|run| learned::undone(state, ctx, run, number)).unwrap_or_default();
+        if !regretted.is_empty() {
+            return regretted;
+        }
+    }
+    let proven = learned::due(state, ctx);
+    if !proven.is_empty() {
+        return proven;
+    }
     let asked = permission::due(state, ctx);
     if !asked.is_empty() {
         return asked;
@@ -37,7 +54,8 @@ pub fn due(state: &mut State, ctx: &mut Ctx) -> Vec<Event> {
     while let Some(id) = state.index.answered.pop_front() {
         let Some(decision) = state.decisions.get(&id) else { continue };
         let Some(answer) = decision.answer() else { continue };
-        let events = consequence(state, decision, &answer.choice);
+        let mut events = learned::taught(state, ctx, decision);
+        events.extend(consequence(state, decision, &answer.choice));
         if !events.is_empty() {
             return events;
         }
@@ -69,6 +87,32 @@ pub fn due(state: &mut State, ctx: &mut Ctx) -> Vec<Event> {
         }
     }
     Vec::new()
+}
+
+/// What time alone does to open questions: somebody is reminded, and those whose creator set a time expire. Nothing is
+/// ever answered by it.
+fn overdue(state: &State, ctx: &Ctx) -> Vec<Event> {
+    let Some((at, id)) = state.index.clock.first().copied().filter(|(at, _)| *at <= ctx.now) else { return Vec::new() };
+    let Some(decision) = state.decisions.get(&id).filter(|decision| decision.open()) else { return Vec::new() };
+    if decision.expires_at != Some(at) {
+        let notify = ctx.settings.notify_ms.map(|after| decision.created_at.plus_ms(after));
+        // First a word to whoever follows; then, if there is one, the notify command, once.
+        let next = notify.filter(|next| *next > at && !ctx.settings.notify.is_empty());
+        let command = if Some(at) == notify { ctx.settings.notify.clone() } else { Vec::new() };
+        return vec![Event::DecisionReminded { decision: id, command, next }];
+    }
+    let mut events = vec![Event::DecisionExpired { decision: id }];
+    let park = decision.on_expiry != Some(OnExpiry::Cancel);
+    match decision.task.and_then(|task| state.task(task)).filter(|task| task.state == TaskState::Asking(id)) {
+        Some(task) if park => {
+            let why = format!("put aside: nobody answered {id} in time; `orchestrator retry {}` asks again", task.id);
+            events.push(settled(task, Settled::Cancelled, &why));
+        }
+        Some(task) => events.push(settled(task, Settled::Cancelled, &format!("nobody answered {id} in time"))),
+        None if !park => events.push(Event::RunCancelAsked { run: decision.run }),
+        None => {}
+    }
+    events
 }
 
 fn consequence(state: &State, decision: &Decision, choice: &str) -> Vec<Event> {
@@ -204,7 +248,11 @@ pub fn open(
     task: Option<&Task>,
     fill: impl FnOnce(&mut Decision),
 ) -> Event {
-    open_at(state, ctx.now, run, kind, task, fill)
+    let remind_at = ctx.settings.remind_ms.map(|after| ctx.now.plus_ms(after));
+    open_at(state, ctx.now, run, kind, task, |decision| {
+        decision.remind_at = remind_at;
+        fill(decision);
+    })
 }
 
 /// The same, where only the time is known.
@@ -227,6 +275,12 @@ pub fn open_at(
         options: Vec::new(),
         criticality: 0.0,
         ask: None,
+        case: None,
+        why: None,
+        taught: false,
+        remind_at: None,
+        expires_at: None,
+        on_expiry: None,
         created_at: now,
         state: DecisionState::Open,
     };

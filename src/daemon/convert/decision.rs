@@ -10,22 +10,26 @@ use sha2::{Digest, Sha256};
 use super::{View, run::run_counts, shape::Shape, words};
 use crate::{
     api::{
-        ApiError, Decision, DecisionResult, PendingDecisions,
+        ApiError, Code, Decision, DecisionResult, PendingDecisions,
         decision::{
             Anchor, Answer, AnswererKind, Confidence, DecisionContext, DecisionKind, DecisionOption, DecisionStatus,
-            EffectClass, EffectNote, Evidence, Reversible, Suggestion, SuggestionSource, Verdict,
+            EffectClass, EffectNote, Evidence, OnExpiry, Reversible, Suggestion, SuggestionSource, Verdict,
         },
         error::Decided,
         wire::Time,
     },
     core::{
-        decide::decision::{self as core, DecisionState},
+        decide::{
+            decision::{self as core, DecisionState},
+            ladder::Rung,
+        },
         graph::Timing,
         plan::spec::{Effect, Priority, TaskSpec},
         run::Run,
         task::Task,
     },
     ids::{AttemptId, DecisionId, RunId, TaskId},
+    time::Timestamp,
 };
 
 /// Above this criticality only a person may answer.
@@ -60,18 +64,21 @@ fn show<'a>(view: &View<'a>, known: &core::Decision, shared: &mut Shared<'a>) ->
         urgency: standing.urgency,
         criticality,
         verdict: Verdict::None,
-        confidence: confidence(criticality),
-        why_asked: why_asked(known.kind).to_owned(),
+        confidence: confidence(view, known, criticality),
+        why_asked: known.why.clone().unwrap_or_else(|| why_asked(known.kind).to_owned()),
         suggestions: suggestions(view, known, &shared.answered),
         rules_hit: Vec::new(),
         policy_version: "none".to_owned(),
         key: key(view, known),
         blocks: standing.blocks,
         created_at: Time(known.created_at),
-        remind_at: None,
-        expires_at: None,
-        on_expiry: None,
-        answerable_by: match criticality > PERSON_ONLY_ABOVE {
+        remind_at: known.remind_at.filter(|_| known.open()).map(Time),
+        expires_at: known.expires_at.map(Time),
+        on_expiry: known.on_expiry.map(|then| match then {
+            core::OnExpiry::Park => OnExpiry::Park,
+            core::OnExpiry::Cancel => OnExpiry::Cancel,
+        }),
+        answerable_by: match criticality > may_answer_below(view) {
             true => vec![AnswererKind::Person],
             false => vec![AnswererKind::Person, AnswererKind::Session],
         },
@@ -96,6 +103,7 @@ pub fn status(known: &core::Decision) -> DecisionStatus {
             AnswererKind::Rule | AnswererKind::Learned | AnswererKind::Probation => DecisionStatus::Auto,
         },
         DecisionState::Withdrawn(_) => DecisionStatus::Withdrawn,
+        DecisionState::Expired(_) => DecisionStatus::Expired,
     }
 }
 
@@ -124,9 +132,14 @@ impl<'a> Shared<'a> {
     }
 }
 
+/// Up to this criticality a session may answer; a user may lower it, never raise it.
+fn may_answer_below(view: &View<'_>) -> f64 {
+    view.settings.model_may_answer_below.min(PERSON_ONLY_ABOVE)
+}
+
 /// Whether only a person may answer. Roles go by this, so that what is shown is what holds.
 pub fn person_only(view: &View<'_>, known: &core::Decision) -> bool {
-    criticality(view, known) > PERSON_ONLY_ABOVE
+    criticality(view, known) > may_answer_below(view)
 }
 
 /// How bad a wrong answer can be, 0..1: the strictest effect (S3), and never less than its asker said.
@@ -149,6 +162,24 @@ fn of_effect(effect: &EffectNote, environment: Option<&str>) -> f64 {
         (EffectClass::Workspace, Reversible::No) | (EffectClass::Secret | EffectClass::Privilege, _) => 1.0,
     };
     if environment == Some("production") { f64::max(own, 0.9) } else { own }
+}
+
+/// Refuses to remember what no rule may cover.
+///
+/// # Errors
+/// INVALID, with what can be done instead.
+pub fn rememberable(view: &View<'_>, known: &core::Decision, choice: &str) -> Result<(), ApiError> {
+    let refuse = |what: String, hint: &str| Err(ApiError::new(Code::Invalid, what, hint).at_field("remember"));
+    let Some(case) = &known.case else {
+        let hint = "answer with `remember` = once; only permissions are of a kind";
+        return refuse(format!("{} is no kind of action that a rule could cover", known.id), hint);
+    };
+    let grave = case.criticality > view.settings.decisions.critical || case.production || !case.reversible;
+    if choice == "allow" && grave {
+        let hint = "answer with `remember` = once; critical, irreversible and production actions are asked each time";
+        return refuse(format!("{} cannot be allowed for good", known.id), hint);
+    }
+    Ok(())
 }
 
 /// The open decisions, most urgent first, then what blocks most, then the oldest.
@@ -302,21 +333,30 @@ fn of_task(spec: &TaskSpec) -> EffectNote {
     EffectNote { what: words::work_line(spec), class, reversible }
 }
 
-/// The specification's five factors. No history and no rule stands behind them yet, which is what the numbers say.
-fn confidence(criticality: f64) -> Confidence {
+/// How sure we are, with the specification's five factors as the explanation. Where answers teach something, the value is
+/// the ladder's probability that the user agrees; elsewhere nothing stands behind it, and `n` says so.
+fn confidence(view: &View<'_>, known: &core::Decision, criticality: f64) -> Confidence {
+    let estimate = known.case.as_ref().map(|case| view.state.index.ladder.estimate(case));
+    let share_of = |rung: &Rung| if rung.n > 0.0 { rung.yes.max(rung.n - rung.yes) / rung.n } else { 0.0 };
+    let rungs = estimate.as_ref().map_or(&[][..], |estimate| &estimate.rungs);
+    let ruled = known.case.as_ref().is_some_and(|case| view.state.learned.rules.iter().any(|r| r.sort == case.sort));
+    // Of what a case can be told apart by, how much is known of this one.
+    let told = rungs.iter().filter(|rung| rung.value != "-").count();
+    let context = if rungs.is_empty() { 0.0 } else { told as f64 / rungs.len() as f64 };
     let named = [
-        ("historical", 0.0, 0.3),
-        ("rules", 0.0, 0.25),
-        ("context", 0.0, 0.2),
-        ("risk", words::share(1.0 - criticality), 0.15),
-        ("preferences", 0.0, 0.1),
+        ("historical", rungs.last().map_or(0.0, share_of), 0.3),
+        ("rules", if ruled { 1.0 } else { 0.0 }, 0.25),
+        ("context", context, 0.2),
+        ("risk", 1.0 - criticality, 0.15),
+        ("preferences", rungs.first().map_or(0.0, share_of), 0.1),
     ];
-    let value: f64 = named.iter().map(|(_, factor, weight)| factor * weight).sum();
+    let weighted: f64 = named.iter().map(|(_, factor, weight)| factor * weight).sum();
+    let learned = estimate.as_ref().filter(|estimate| estimate.n > 0);
     Confidence {
-        value: words::share(value),
-        calibrated: false,
-        n: 0,
-        factors: named.iter().map(|(name, factor, _)| ((*name).to_owned(), *factor)).collect(),
+        value: words::share(learned.map_or(weighted, |estimate| estimate.confidence)),
+        calibrated: learned.is_some_and(|estimate| estimate.calibrated),
+        n: learned.map_or(0, |estimate| estimate.n.into()),
+        factors: named.iter().map(|(name, factor, _)| ((*name).to_owned(), words::share(*factor))).collect(),
         weights: named.iter().map(|(name, _, weight)| ((*name).to_owned(), *weight)).collect(),
     }
 }
@@ -350,9 +390,72 @@ fn suggestions(view: &View<'_>, known: &core::Decision, answered_before: &[&core
             score: (agree + 1) as f64 / (n + 2) as f64,
         })
         .collect();
+    found.extend(by_habit(view, known));
+    found.extend(by_practice(known));
+    found.extend(by_context(view, known));
     found.sort_by(|a, b| b.score.total_cmp(&a.score));
+    // The same advice twice is one; the better founded stays.
+    let mut seen: Vec<String> = Vec::new();
+    found.retain(|suggestion| {
+        let new = !seen.contains(&suggestion.choice);
+        seen.push(suggestion.choice.clone());
+        new && known.options.iter().any(|option| option.id == suggestion.choice)
+    });
     found.truncate(3);
     found
+}
+
+/// What persons said to actions of this sort.
+fn by_habit(view: &View<'_>, known: &core::Decision) -> Option<Suggestion> {
+    let case = known.case.as_ref()?;
+    let alike = || view.state.learned.labels.iter().filter(|label| label.case.sort == case.sort);
+    let (n, yes) = (alike().count() as u64, alike().filter(|label| label.yes).count() as u64);
+    if n == 0 {
+        return None;
+    }
+    let estimate = view.state.index.ladder.estimate(case);
+    let (choice, agree) = if estimate.yes { ("allow", yes) } else { ("deny", n - yes) };
+    let last = alike().last().map(|label| Time(Timestamp((label.case.at_days * 86_400_000.0) as u64)));
+    Some(Suggestion {
+        choice: choice.to_owned(),
+        source: SuggestionSource::History,
+        reason: format!("you said so {agree} of {n} times to `{}`", case.sort),
+        evidence: Evidence { agree, n, last },
+        score: words::share(estimate.confidence),
+    })
+}
+
+/// What is commonly right, whoever asks.
+fn by_practice(known: &core::Decision) -> Option<Suggestion> {
+    let (choice, reason, score) = match known.kind {
+        core::DecisionKind::Conflict => ("again", "done again on what has landed, most changes fit", 0.55),
+        core::DecisionKind::RetryExhausted => ("stop", "what may have run is looked at before it runs twice", 0.5),
+        core::DecisionKind::Permission if known.criticality > 0.8 => {
+            ("deny", "what acts on production and has no tried way back can wait until somebody is there", 0.4)
+        }
+        _ => return None,
+    };
+    Some(advice(choice, SuggestionSource::BestPractice, reason.to_owned(), score))
+}
+
+/// What this run's facts imply.
+fn by_context(view: &View<'_>, known: &core::Decision) -> Option<Suggestion> {
+    let task = view.state.task(known.task?)?;
+    match (known.kind, &task.spec.extras().compensate) {
+        (core::DecisionKind::Permission, Some(way_back)) => {
+            let reason = format!("its plan can take it back with `{}`", words::shell_line(&way_back.command));
+            Some(advice("allow", SuggestionSource::Context, reason, 0.45))
+        }
+        (core::DecisionKind::NoAgent, _) => {
+            let reason = "the other tasks go on without it".to_owned();
+            Some(advice("skip", SuggestionSource::Context, reason, 0.3))
+        }
+        _ => None,
+    }
+}
+
+fn advice(choice: &str, source: SuggestionSource, reason: String, score: f64) -> Suggestion {
+    Suggestion { choice: choice.to_owned(), source, reason, evidence: Evidence::default(), score }
 }
 
 /// Hash of kind, task and what is asked, without what differs from run to run: ids and blanks.

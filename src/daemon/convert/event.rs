@@ -188,6 +188,18 @@ impl Teller<'_> {
                     EventData { reason: reason(why), ..EventData::default() },
                 );
             }
+            E::DecisionExpired { decision } => {
+                let data = EventData { reason: some("nobody answered in time"), ..EventData::default() };
+                self.of_decision(*decision, EventType::DecisionClosed, data);
+            }
+            E::DecisionReminded { decision, .. } => {
+                let data = EventData {
+                    decision_id: Some(*decision),
+                    question: self.after.decisions.get(decision).map(|asked| asked.question.clone()),
+                    ..EventData::default()
+                };
+                self.of_decision(*decision, EventType::DecisionReminded, data);
+            }
             E::CheckpointSaved { checkpoint } => {
                 let run = match checkpoint.runs.as_slice() {
                     [(run, _, _)] => Some(*run),
@@ -268,6 +280,12 @@ impl Teller<'_> {
             | E::UndoBegun { .. }
             | E::Undone { .. }
             | E::UndoRefused { .. }
+            | E::LearningBegun { .. }
+            | E::Taught { .. }
+            | E::Acted { .. }
+            | E::ActProven { .. }
+            | E::RuleRemembered { .. }
+            | E::RuleForgotten { .. }
             | E::Trusted { .. } => {}
         }
     }

@@ -14,6 +14,7 @@ mod plan;
 mod report;
 mod request;
 mod run;
+mod score;
 mod shape;
 mod task;
 mod why;
@@ -38,7 +39,9 @@ use crate::{
 
 pub use crate::api::state::Workspace as WorkspaceInfo;
 pub use agent::{agent_list, agent_report, agent_task, claim_reply, known, notes_reply};
-pub use decision::{already_decided, criticality, decision, decision_result, pending_decisions, person_only};
+pub use decision::{
+    already_decided, criticality, decision, decision_result, pending_decisions, person_only, rememberable,
+};
 pub use event::events;
 pub use explain::explain_reply;
 pub use memo::Memo;
@@ -49,6 +52,7 @@ pub use plan::{analysis, plan_reply, plan_view};
 pub use report::{finding, report};
 pub use request::{Given, answer, process_request, submit_task};
 pub use run::{Surroundings, orchestrator_state, process_response, progress_report, run_line, run_list, session};
+pub use score::{history, scorecard};
 pub use task::{task_response, task_status};
 pub use why::why;
 

@@ -11,7 +11,7 @@ use crate::{
     api::{
         ApiError, Code, ProcessRequest, TaskSubmission, UserDecisionResponse,
         decision::{Answerer, AnswererKind},
-        request::{self, Remember},
+        request,
     },
     core::{
         Command, Settings,
@@ -182,14 +182,7 @@ pub fn submit_task(task: TaskSubmission, given: &Given<'_>) -> Result<Command, A
 }
 
 /// An answer as the core takes it. `by` is what the daemon found out about the connection, never what it claims.
-///
-/// # Errors
-/// INVALID where the answer is to be remembered, which nothing can do yet.
 pub fn answer(decision: DecisionId, response: UserDecisionResponse, by: &Answerer) -> Result<Command, ApiError> {
-    if response.remember != Remember::Once {
-        let hint = "answer with `remember` = once; like questions are asked again";
-        return Err(invalid("remember", "answers cannot be remembered for like questions yet", hint));
-    }
     let kind = match by.kind {
         AnswererKind::Person => "person",
         AnswererKind::Session => "session",

@@ -6,9 +6,7 @@ use crate::{
         ApiError, OrchestratorState, ProcessResponse, RunList, RunState,
         reply::{BudgetView, Eta},
         result::RunLine,
-        state::{
-            Agent, DaemonInfo, Metrics, ProgressReport, Protections, Queue, RunResult, Session, Share, Transition,
-        },
+        state::{Agent, DaemonInfo, Metrics, ProgressReport, Protections, Queue, RunResult, Session, Transition},
         wire::Time,
     },
     core::{
@@ -314,18 +312,12 @@ pub fn orchestrator_state(
     })
 }
 
-/// Every decision so far was taken by somebody: that is what the numbers say until rules and the ladder are there.
+/// The published pair, from the same facts as the scorecard: what went without a person, and how much of it was wrong.
 fn metrics(view: &View<'_>, runs: &[&Run]) -> Metrics {
-    let ours = view.state.decisions.values().filter(|decision| runs.iter().any(|run| run.id == decision.run));
-    let mut autonomy = Share::default();
-    let mut alone = 0u64;
-    for answer in ours.filter_map(|decision| decision.answer()) {
-        autonomy.n += 1;
-        alone += u64::from(!matches!(answer.by.kind.as_str(), "person" | "session"));
-    }
-    autonomy.value = (autonomy.n > 0).then(|| alone as f64 / autonomy.n as f64);
+    let card = super::score::scorecard(view);
     let tasks = runs.iter().flat_map(|run| &run.tasks).filter_map(|task| view.state.task(*task));
-    Metrics { autonomy, wrong_auto: Share::default(), cost_usd: super::agent::used(tasks).usd }
+    let cost_usd = super::agent::used(tasks).usd;
+    Metrics { autonomy: card.autonomy, wrong_auto: card.wrong_auto, cost_usd }
 }
 
 /// Runs, newest first.

@@ -17,6 +17,137 @@ pub fn topic() {
     an_answer_is_not_carried_out_twice_when_the_journal_is_read_back();
     a_request_that_cannot_be_read_asks();
     a_playbook_is_chosen_by_a_person();
+    an_open_question_is_told_again_and_never_answered_by_time();
+    a_persons_answer_teaches_and_can_be_remembered();
+}
+
+#[test]
+fn an_open_question_is_told_again_and_never_answered_by_time() {
+    check(
+        r#"
+            set remind=600 notify=1800
+            submit | a ask
+            tick +600s
+            tick +1200s
+            tick +90d
+            answer D-1 yes
+            tick +90d
+        "#,
+        expect![[r#"
+            > set remind=600 notify=1800
+            > submit | a ask
+            R-1 added
+            R-1 Start -> ANALYZING
+                survey R-1
+              = Run { run: RunId(1), duplicate: false }
+            R-1 surveyed
+            R-1 analyzed
+            R-1 Plan -> PLANNING
+            R-1 planned by client: 1 tasks from T-1, base []
+            R-1 approved
+            R-1 Execute -> EXECUTING
+            D-1 opened agent_question T-1 [yes no]
+            R-1 Monitor -> MONITORING
+            R-1 Escalate -> ESCALATING
+                limit R-1 10
+            > tick +600s
+            D-1 reminded 
+            > tick +1200s
+            D-1 reminded ring
+                notify of D-1: ring
+            > tick +90d
+            > answer D-1 yes
+            D-1 answered yes
+            R-1 UserResponse -> EXECUTING
+            R-1 Monitor -> MONITORING
+            T-1 chosen yes
+            T-1 completed (answered: yes)
+            R-1 Complete -> COMPLETING
+                publish R-1 -
+              = Decided { decision: DecisionId(1), again: false }
+            > tick +90d
+        "#]],
+    );
+}
+
+#[test]
+fn a_persons_answer_teaches_and_can_be_remembered() {
+    check(
+        r#"
+            submit | a ext
+            answer D-1 deny
+            remember D-1 always
+            submit | a ext
+            forget never-1
+            submit | a ext
+            forget never-1
+        "#,
+        expect![[r#"
+            > submit | a ext
+            R-1 added
+            R-1 Start -> ANALYZING
+                survey R-1
+              = Run { run: RunId(1), duplicate: false }
+            R-1 surveyed
+            R-1 analyzed
+            R-1 Plan -> PLANNING
+            R-1 planned by client: 1 tasks from T-1, base []
+            R-1 approved
+            R-1 Execute -> EXECUTING
+            D-1 opened permission T-1 [allow deny]
+            R-1 Monitor -> MONITORING
+            R-1 Escalate -> ESCALATING
+                limit R-1 10
+            > answer D-1 deny
+            D-1 answered deny
+            R-1 UserResponse -> EXECUTING
+            R-1 Monitor -> MONITORING
+            learning begun
+            label Asked for "run a": no
+            T-1 cancelled (a person said no)
+            R-1 Complete -> COMPLETING
+                publish R-1 -
+              = Decided { decision: DecisionId(1), again: false }
+            > remember D-1 always
+            never-1 remembered for "run a"
+            > submit | a ext
+            R-2 added
+            R-2 Start -> ANALYZING
+                survey R-2
+              = Run { run: RunId(2), duplicate: false }
+            R-2 surveyed
+            R-2 analyzed
+            R-2 Plan -> PLANNING
+            R-2 planned by client: 1 tasks from T-2, base []
+            R-2 approved
+            R-2 Execute -> EXECUTING
+            act 1 "a" by Rule: no
+            T-2 cancelled (not allowed, as rule says)
+            R-2 Monitor -> MONITORING
+            R-2 Complete -> COMPLETING
+                limit R-2 10
+                publish R-2 -
+            > forget never-1
+            never-1 forgotten
+            > submit | a ext
+            R-3 added
+            R-3 Start -> ANALYZING
+                survey R-3
+              = Run { run: RunId(3), duplicate: false }
+            R-3 surveyed
+            R-3 analyzed
+            R-3 Plan -> PLANNING
+            R-3 planned by client: 1 tasks from T-3, base []
+            R-3 approved
+            R-3 Execute -> EXECUTING
+            D-2 opened permission T-3 [allow deny]
+            R-3 Monitor -> MONITORING
+            R-3 Escalate -> ESCALATING
+                limit R-3 10
+            > forget never-1
+              ! there is no remembered rule never-1
+        "#]],
+    );
 }
 
 #[test]
@@ -403,7 +534,7 @@ fn withdrawn_with_its_run_and_with_its_task() {
             D-2 withdrawn (the run is over)
                 publish R-1 -
             > answer D-2 yes
-              ! D-2 was withdrawn: what it asked about went away
+              ! D-2 was withdrawn: the run is over
             > auto
             R-1 published -
             R-1 Finish -> IDLE

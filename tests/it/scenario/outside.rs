@@ -54,6 +54,8 @@ fn asked_for_once_and_run_once() {
             D-1 answered allow
             R-1 UserResponse -> EXECUTING
             R-1 Monitor -> MONITORING
+            learning begun
+            label Asked for "run a": yes
             T-1 allowed
             T-1 due again
             T-1.1 claimed L-1 at base
@@ -96,6 +98,8 @@ fn refused() {
             D-1 answered deny
             R-1 UserResponse -> EXECUTING
             R-1 Monitor -> MONITORING
+            learning begun
+            label Asked for "run a": no
             T-1 cancelled (a person said no)
             T-2 blocked (it needs T-1, which is cancelled)
             R-1 Complete -> COMPLETING
@@ -129,6 +133,8 @@ fn production_is_asked_for_more_loudly() {
             D-1 answered allow
             R-1 UserResponse -> EXECUTING
             R-1 Monitor -> MONITORING
+            learning begun
+            label Asked for "run a": yes
             T-1 allowed
             T-1 due again
             T-1.1 claimed L-1 at base

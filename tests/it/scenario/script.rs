@@ -193,6 +193,11 @@ impl Script {
                 let by = By { kind: "person".into(), surface: "cli".into(), name: None };
                 self.command(Command::Answer { decision: words.at(1), choice: words.at(2), text: None, by });
             }
+            "remember" => {
+                let always = words.plain[2] == "always";
+                self.command(Command::Remember { decision: words.at(1), always });
+            }
+            "forget" => self.command(Command::ForgetRule(words.plain[1].to_owned())),
             "cancel" if words.plain[1].starts_with('R') => self.command(Command::CancelRun(words.at(1))),
             "cancel" => self.command(Command::CancelTask(words.at(1))),
             "retry" => {
@@ -464,7 +469,11 @@ impl Script {
                 Report::Undone { run: *run, number: apply.number, paths: apply.paths.clone() }
             }
             Effect::FindAgents { run } => self.found(*run),
-            Effect::Limit { .. } | Effect::SetRef { .. } | Effect::Sweep | Effect::Answer { .. } => return None,
+            Effect::Limit { .. }
+            | Effect::SetRef { .. }
+            | Effect::Sweep
+            | Effect::Answer { .. }
+            | Effect::Notify { .. } => return None,
         })
     }
 
@@ -481,6 +490,12 @@ impl Script {
         settings.day_usd = words.key("day").map_or(settings.day_usd, |text| text.parse().expect("dollars"));
         if words.key("agents").is_some() {
             settings.agents = words.list("agents").iter().map(|id| profile(id)).collect();
+        }
+        let after = |key: &str| number(key).map(|seconds| u64::from(seconds) * 1000);
+        settings.remind_ms = after("remind").or(settings.remind_ms);
+        settings.notify_ms = after("notify").or(settings.notify_ms);
+        if settings.notify_ms.is_some() {
+            settings.notify = vec!["ring".to_owned()];
         }
         if words.key("playbooks").is_some() {
             settings.playbooks = playbook::builtin();

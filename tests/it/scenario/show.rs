@@ -117,6 +117,18 @@ pub fn event(state: &State, event: &Event) -> String {
         Event::UndoBegun { run, number } => format!("{run} undo {number} begun"),
         Event::Undone { run, number, .. } => format!("{run} undo {number} done"),
         Event::UndoRefused { run, why, .. } => format!("{run} undo refused{}", note(why)),
+        Event::DecisionExpired { decision } => format!("{decision} expired"),
+        Event::DecisionReminded { decision, command, .. } => format!("{decision} reminded {}", command.join(" ")),
+        Event::LearningBegun { .. } => "learning begun".to_owned(),
+        Event::Taught { label, .. } => {
+            format!("label {:?} for {:?}: {}", label.how, label.case.sort, if label.yes { "yes" } else { "no" })
+        }
+        Event::Acted { act } => {
+            format!("act {} {:?} by {:?}: {}", act.number, act.what, act.ground, if act.yes { "yes" } else { "no" })
+        }
+        Event::ActProven { number, right } => format!("act {number} {}", if *right { "right" } else { "wrong" }),
+        Event::RuleRemembered { rule } => format!("{} remembered for {:?}", rule.id, rule.sort),
+        Event::RuleForgotten { id } => format!("{id} forgotten"),
         Event::Trusted { hash } => format!("trusted {}", hash.as_deref().unwrap_or("-")),
         Event::CheckpointSaved { checkpoint } => {
             let runs: Vec<String> = checkpoint.runs.iter().map(|(run, landed, _)| format!("{run}:{landed}")).collect();
@@ -149,6 +161,7 @@ pub fn effect(effect: &Effect) -> String {
         Effect::Harvest { attempt, lane, .. } => format!("harvest {attempt} in {lane}"),
         Effect::Merge { attempt, onto, commit, .. } => format!("merge {attempt}: {commit} onto {onto}"),
         Effect::Advance { attempt, to, from, .. } => format!("advance {attempt}: {from} to {to}"),
+        Effect::Notify { decision, command, .. } => format!("notify of {decision}: {}", command.join(" ")),
         Effect::Sweep => "sweep".to_owned(),
         Effect::SetRef { run, to } => format!("set ref {run} to {to}"),
         Effect::Publish { run, commit } => format!("publish {run} {}", commit.as_deref().unwrap_or("-")),

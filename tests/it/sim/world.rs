@@ -296,7 +296,8 @@ impl World {
             | Effect::Answer { .. }
             | Effect::Apply { .. }
             | Effect::Undo { .. }
-            | Effect::Sweep => {
+            | Effect::Sweep
+            | Effect::Notify { .. } => {
                 return self.at(at_ms, Happening::Do(effect));
             }
             Effect::Start(_) | Effect::Stop { .. } | Effect::Limit { .. } => return self.tell_keeper(&effect),
@@ -626,7 +627,7 @@ impl World {
                 })
             }
             // It never deletes what the state knows, and nothing else is looked at here.
-            Effect::Sweep | Effect::Answer { .. } => None,
+            Effect::Sweep | Effect::Answer { .. } | Effect::Notify { .. } => None,
             Effect::SetRef { run, to } => {
                 self.git.refs.insert(*run, to.clone());
                 self.set_right(*run, true);

@@ -271,6 +271,11 @@ impl Ladder {
         ladder
     }
 
+    /// What it was set to.
+    pub fn tuning(&self) -> Tuning {
+        self.tuning
+    }
+
     /// How many labels it learned.
     pub fn labels(&self) -> u64 {
         self.labels
@@ -315,11 +320,6 @@ impl Ladder {
         if case.criticality > tuning.critical {
             return Course::Critical;
         }
-        let known = self.answers.values().filter(|answers| **answers >= ANSWERS_MIN.1).count();
-        let needed = if known < ANSWERS_MIN.2 { ANSWERS_MIN.0 } else { ANSWERS_MIN.1 };
-        if estimate.n < needed {
-            return Course::Unsure;
-        }
         let least = match case.needs_proof() {
             true => match self.classes.get(&case.class()).and_then(Record::certificate) {
                 Some(proven) => proven.max(tuning.threshold),
@@ -327,6 +327,11 @@ impl Ladder {
             },
             false => self.plain.brake(tuning.threshold),
         };
+        let known = self.answers.values().filter(|answers| **answers >= ANSWERS_MIN.1).count();
+        let needed = if known < ANSWERS_MIN.2 { ANSWERS_MIN.0 } else { ANSWERS_MIN.1 };
+        if estimate.n < needed {
+            return Course::Unsure;
+        }
         if estimate.confidence < least {
             return Course::Unsure;
         }
@@ -574,4 +579,72 @@ fn audited(seed: u64, number: u64, rate: f64) -> bool {
     let block = (1.0 / rate).round().max(1.0) as u64;
     let mut rng = Rng(seed ^ (number / block).wrapping_mul(0x9E37_79B9_7F4A_7C15));
     number % block == rng.below(block)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn case(index: u32, production: bool, criticality: f64) -> Case {
+        let at_days = f64::from(index) * 0.1;
+        Case { sort: "deploy".into(), at_days, reversible: true, production, criticality, traits: BTreeMap::new() }
+    }
+
+    fn taught(count: u32, production: bool) -> Ladder {
+        let labels: Vec<Label> =
+            (0..count).map(|index| Label { case: case(index, production, 0.7), yes: true, how: How::Asked }).collect();
+        Ladder::of(Tuning::default(), &labels)
+    }
+
+    #[test]
+    fn nothing_is_automatic_before_it_was_seen_often_enough() {
+        for count in 0..ANSWERS_MIN.0 {
+            assert_eq!(taught(count, false).judge(&case(count, false, 0.1), 1, 0).1, Course::Unsure, "{count}");
+        }
+        let courses = (0..20).map(|number| taught(20, false).judge(&case(20, false, 0.1), 1, number).1);
+        let courses: Vec<Course> = courses.collect();
+        assert_eq!(courses.iter().filter(|course| **course == Course::Audit).count(), 1, "one of twenty: {courses:?}");
+        assert_eq!(courses.iter().filter(|course| **course == Course::Auto).count(), 19);
+    }
+
+    #[test]
+    fn production_is_asked_until_its_own_class_is_proven() {
+        // The first answers were to somebody unsure, and prove nothing; 45 clean ones above the threshold do.
+        let sure = |count: &u32| {
+            let course = taught(*count, true).judge(&case(200, true, 0.7), 1, 1).1;
+            matches!(course, Course::Auto | Course::Audit)
+        };
+        let first = (0..200).find(sure);
+        assert!(first.is_some_and(|first| first > proof::CLEAN_MIN), "{first:?}");
+        // Whatever was learned elsewhere proves nothing here.
+        assert_eq!(taught(200, false).judge(&case(200, true, 0.7), 1, 1).1, Course::Unproven);
+    }
+
+    #[test]
+    fn the_critical_is_asked_whatever_was_learned() {
+        for production in [false, true] {
+            for number in 0..40 {
+                let course = taught(300, production).judge(&case(300, production, 0.81), 1, number).1;
+                assert_eq!(course, Course::Critical);
+            }
+        }
+    }
+
+    #[test]
+    fn a_change_of_mind_is_noticed() {
+        let mut ladder = taught(60, false);
+        for index in 60..66 {
+            ladder.learn(&Label { case: case(index, false, 0.1), yes: false, how: How::Asked });
+        }
+        let estimate = ladder.estimate(&case(66, false, 0.1));
+        assert!(!estimate.yes || estimate.confidence < 0.7, "{estimate:?}");
+        ladder.learn(&Label { case: case(66, false, 0.1), yes: false, how: How::Undone });
+        assert!(!ladder.estimate(&case(67, false, 0.1)).yes);
+    }
+
+    #[test]
+    fn the_ladder_is_a_function_of_its_labels() {
+        let (a, b) = (taught(57, false), taught(57, false));
+        assert_eq!(a.estimate(&case(57, false, 0.1)), b.estimate(&case(57, false, 0.1)));
+    }
 }

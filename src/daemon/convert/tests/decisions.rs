@@ -81,11 +81,11 @@ fn a_permission_is_shown_whole() {
           "criticality": 0.7,
           "verdict": "none",
           "confidence": {
-            "value": 0.045,
+            "value": 0.245,
             "calibrated": false,
             "n": 0,
             "factors": {
-              "context": 0.0,
+              "context": 1.0,
               "historical": 0.0,
               "preferences": 0.0,
               "risk": 0.3,
@@ -99,8 +99,19 @@ fn a_permission_is_shown_whole() {
               "rules": 0.25
             }
           },
-          "why_asked": "criticality",
-          "suggestions": [],
+          "why_asked": "confidence",
+          "suggestions": [
+            {
+              "choice": "allow",
+              "source": "context",
+              "reason": "its plan can take it back with `undeploy`",
+              "evidence": {
+                "agree": 0,
+                "n": 0
+              },
+              "score": 0.45
+            }
+          ],
           "rules_hit": [],
           "policy_version": "none",
           "key": "d41be9a59574af9e9c9adf4733e98522",
@@ -202,7 +213,8 @@ fn an_answer_unblocks_and_a_late_one_hears_of_it() {
 fn what_persons_answered_before_is_suggested() {
     let mut world = asking();
     let first = pending_decisions(&world.view()).decisions[0].clone();
-    assert!(first.suggestions.is_empty());
+    let [way_back] = first.suggestions.as_slice() else { panic!("{:?}", first.suggestions) };
+    assert_eq!((way_back.choice.as_str(), way_back.evidence.n), ("allow", 0), "only what its plan says of it");
     answer_as(&mut world, first.decision_id.0, "allow", by("person", None)).unwrap();
     // The same plan again: other ids, the same question.
     world.plan(json!([{"id": "deploy", "title": "Deploy", "command": ["deploy"], "effect": "external",
@@ -239,10 +251,14 @@ fn why_a_decision_is_asked() {
         D-2 was asked: May T-1 run? Deploy
         D-2 is open: orchestrator decide D-2
         it stands before T-1 of R-1: Deploy
-        it was asked because what it is about cannot simply be taken back
+        it was asked because nothing here could decide it with enough certainty
+        sort run deploy: no answers yet
+        nothing like it was answered before
+        factors: context 1.00 (weight 0.20), historical 0.00 (weight 0.30), preferences 0.00 (weight 0.10), risk 0.30 (weight 0.15), rules 0.00 (weight 0.25)
         its effect is of class external: deploy
         criticality 0.7: only a person may answer
         urgency 0.81; it blocks T-1, T-2
+        allow may fit: its plan can take it back with `undeploy`
     "#]]
     .assert_eq(&format!("{}\n{text}", reply.summary));
 }

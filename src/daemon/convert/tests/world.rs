@@ -215,6 +215,7 @@ impl World {
                 let base = Base { commit: "base".into(), tree: "base-tree".into(), clean: true, skipped: Vec::new() };
                 vec![Report::Surveyed { run, facts: Arc::new(self.facts.clone()), base, notes: Vec::new() }]
             }
+            Effect::Notify { .. } => Vec::new(),
             Effect::PrepareLane { attempt, .. } => vec![Report::LanePrepared { attempt }],
             Effect::PrepareShared { run, .. } => vec![Report::SharedPrepared { run, failed: None }],
             Effect::InspectShared { run, .. } => vec![Report::SharedInspected { run, changed: Ok(Vec::new()) }],

@@ -102,6 +102,7 @@ fn decided(chain: &mut Chain, decision: &Decision) {
             let by = words::answerer(&answer.by);
             chain.at(answer.at, format!("{by} answered {}: {}{words}", decision.id, answer.choice));
         }
+        DecisionState::Expired(at) => chain.at(*at, format!("{} expired: nobody had answered", decision.id)),
         DecisionState::Withdrawn(why) => chain.now(format!("{} is no longer asked: {why}", decision.id)),
     }
 }
@@ -130,6 +131,10 @@ fn of_decision(view: &View<'_>, known: &Decision, shown: &crate::api::Decision, 
         chain.now(format!("it stands before all of {}", known.run));
     }
     let asked = match shown.why_asked.as_str() {
+        "audit" => {
+            "it is one of the few that are asked although they could have gone without, to learn how good those are"
+        }
+        "rule" => "a rule of the policy wants a person's word",
         "criticality" => "what it is about cannot simply be taken back",
         "confidence" => "nothing here could decide it with enough certainty",
         "mode" => "the plan or the run's interaction mode asks for a person",
@@ -137,6 +142,7 @@ fn of_decision(view: &View<'_>, known: &Decision, shown: &crate::api::Decision, 
         _ => "no rule decides it",
     };
     chain.now(format!("it was asked because {asked}"));
+    of_confidence(view, known, shown, chain);
     for effect in &shown.context.effects {
         let class = format!("{:?}", effect.class).to_lowercase();
         chain.now(format!("its effect is of class {class}: {}", effect.what));
@@ -156,6 +162,34 @@ fn of_decision(view: &View<'_>, known: &Decision, shown: &crate::api::Decision, 
         for suggestion in &shown.suggestions {
             chain.now(format!("{} may fit: {}", suggestion.choice, suggestion.reason));
         }
+    }
+}
+
+/// The five factors, and what earlier answers to such actions say.
+fn of_confidence(view: &View<'_>, known: &Decision, shown: &crate::api::Decision, chain: &mut Chain) {
+    let confidence = &shown.confidence;
+    if let Some(case) = &known.case {
+        let estimate = view.state.index.ladder.estimate(case);
+        for rung in &estimate.rungs {
+            chain.now(match rung.n {
+                n if n > 0.0 => format!("{} {}: {:.1} yes of {n:.1} answers", rung.name, rung.value, rung.yes),
+                _ => format!("{} {}: no answers yet", rung.name, rung.value),
+            });
+        }
+        let word = if estimate.yes { "yes" } else { "no" };
+        let checked = if confidence.calibrated { "" } else { "; too few answers to call it calibrated" };
+        let answers = words::plural(estimate.n as usize, "answer");
+        chain.now(match estimate.n {
+            0 => "nothing like it was answered before".to_owned(),
+            _ => format!("you would say {word} with probability {:.2}, after {answers}{checked}", estimate.confidence),
+        });
+    }
+    let factors: Vec<String> = (confidence.factors.iter())
+        .map(|(name, value)| format!("{name} {value:.2} (weight {:.2})", confidence.weights.get(name).unwrap_or(&0.0)))
+        .collect();
+    chain.now(format!("factors: {}", factors.join(", ")));
+    if !shown.rules_hit.is_empty() {
+        chain.now(format!("rules that hold: {}", shown.rules_hit.join(", ")));
     }
 }
 
