@@ -280,6 +280,8 @@ impl Workspace {
             self.stirred |= taken.iter().any(|wake| !matches!(wake, Wake::Keeper(line, _) if *line != self.lines));
             self.turn(taken, &mut closing);
             if let Some(error) = self.failed.take() {
+                // Whoever finds our queue closed reads the journal anew: it is let go of first.
+                drop(self);
                 return Some(error);
             }
             if closing.is_some() && self.pending.is_empty() {

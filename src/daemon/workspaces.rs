@@ -219,14 +219,20 @@ impl Shared {
         discover(&git, start, &self.places.state, &limits)
     }
 
+    /// In a task of its own: whoever asks may vanish meanwhile, and an opening that is given up half way would leave a
+    /// journal that is still being read to whoever asks next.
     async fn open(self: &Arc<Self>, found: Found) -> Result<Handle, ApiError> {
-        let _one = self.opening.lock().await;
-        if let Some(handle) = self.open.get(&found.id).filter(|handle| !handle.wakes.is_closed()) {
-            return Ok(handle.clone());
-        }
-        let dir = self.places.workspace(&found.id);
-        let loaded = tokio::task::spawn_blocking(move || load(&dir));
-        self.open_loaded(found, loaded, None).await
+        let shared = self.clone();
+        let opening = tokio::spawn(async move {
+            let _one = shared.opening.lock().await;
+            if let Some(handle) = shared.open.get(&found.id).filter(|handle| !handle.wakes.is_closed()) {
+                return Ok(handle.clone());
+            }
+            let dir = shared.places.workspace(&found.id);
+            let loaded = tokio::task::spawn_blocking(move || load(&dir));
+            shared.open_loaded(found, loaded, None).await
+        });
+        opening.await.map_err(|error| ApiError::new(Code::Internal, error.to_string(), ""))?
     }
 
     /// Opens a workspace whose journal is being read. Only for the holder of `opening`.
@@ -418,4 +424,44 @@ fn lane_error(error: LaneError) -> ApiError {
 
 fn store_error(error: &StoreError) -> ApiError {
     ApiError::new(Code::Unavailable, error.to_string(), "`orchestrator journal export` still reads what is whole")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A client that is killed while its workspace is opened must leave no journal behind that is still being read.
+    #[tokio::test]
+    async fn an_opening_ends_though_nobody_waits_for_it() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("project");
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("a.txt"), "a").unwrap();
+        let places = Places {
+            state: root.path().join("state"),
+            runtime: root.path().join("runtime"),
+            config: root.path().join("config"),
+        };
+        places.create().unwrap();
+        let shared = Arc::new(Shared::new(places, Config::default()).unwrap());
+        let start = folder.clone();
+        let discovering = shared.clone();
+        let found = tokio::task::spawn_blocking(move || discovering.discover(&start, None)).await.unwrap().unwrap();
+        // Asked once, and given up before anything came of it.
+        let mut asked = Box::pin(shared.open(found));
+        std::future::poll_fn(|cx| {
+            assert!(asked.as_mut().poll(cx).is_pending());
+            std::task::Poll::Ready(())
+        })
+        .await;
+        drop(asked);
+        let opened = async {
+            while shared.workspaces().is_empty() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), opened).await.expect("the opening ends");
+        shared.workspace(&folder, None).await.expect("and whoever asks next has it");
+        shared.close_all().await;
+    }
 }

@@ -20,6 +20,7 @@ pub fn topic() {
     an_empty_account_is_parked_not_the_task();
     limits_are_asked_about();
     nothing_can_prove_it();
+    what_judges_it_was_changed_by_it();
     a_crash_while_an_agent_asks();
 }
 
@@ -639,6 +640,56 @@ fn nothing_can_prove_it() {
             R-1 published orchestrator/R-1
             R-1 Finish -> IDLE
             R-1 ended partial (1 of 2 tasks did not complete, first T-2 (undone))
+        "#]],
+    );
+}
+
+#[test]
+fn what_judges_it_was_changed_by_it() {
+    check(
+        r#"
+        set agents=ada
+        quiet submit | a agent writes=src verify=unit; b agent writes=lib verify=unit
+        quiet auto hold=T-1.1,T-2.1,R-1/b0
+        ended T-1.1 exit:0 done
+        harvested T-1.1 touches=unit
+        auto hold=T-2.1,R-1/b0
+        ended R-1/b0 exit:0
+        ended T-2.1 exit:0 done
+        harvested T-2.1 touches=unit
+        auto
+        "#,
+        expect![[r#"
+            > set agents=ada
+            > ended T-1.1 exit:0 done
+            T-1.1 ran exit:0
+            T-1.1 -> Harvesting
+                harvest T-1.1 in L-2
+            > harvested T-1.1 touches=unit
+            T-1.1 harvested c1.1
+            T-1.1 -> Checking(0)
+                start T-1.1/v0 in L-2: unit
+            > auto hold=T-2.1,R-1/b0
+            T-1.1 v0 exit:0
+            T-1.1 -> AwaitingBase(0)
+            > ended R-1/b0 exit:0
+            R-1 base 0 exit:0
+            T-1.1 -> Reviewing
+            D-1 opened review T-1 [accept reject]
+            R-1 base freed
+            > ended T-2.1 exit:0 done
+            T-2.1 ran exit:0
+            T-2.1 -> Harvesting
+                harvest T-2.1 in L-3
+            > harvested T-2.1 touches=unit
+            T-2.1 harvested c2.1
+            T-2.1 -> Checking(0)
+                start T-2.1/v0 in L-3: unit
+            > auto
+            T-2.1 v0 exit:0
+            T-2.1 -> Reviewing
+            D-2 opened review T-2 [accept reject]
+            R-1 Escalate -> ESCALATING
         "#]],
     );
 }

@@ -10,7 +10,7 @@
 //! surveyed R-1 [test=unit] [tree=t0]   survey-failed R-1 WHY   answer D-1 CHOICE   cancel R-1|T-1   retry R-1 [T-1]
 //! prepared T-1.1   shared R-1   base R-1   final R-1      each with [failed WHY]      inspected R-1 [PATH…]
 //! started JOB   ended JOB END [names=a,b] [says=WORDS]    END: exit:0 exit:1 signal:9 timeout silent cancelled lost not_started
-//! harvested T-1.1 [same]   merged T-1.1 [other|empty]   conflict T-1.1   advanced T-1.1   refused T-1.1   broken T-1.1 WHY
+//! harvested T-1.1 [same] [touches=a,b]   merged T-1.1 [other|empty]   conflict T-1.1   advanced T-1.1   refused T-1.1   broken T-1.1 WHY
 //! published R-1 [failed]   applied R-1 N   apply-refused R-1   undone R-1 N   undo-refused R-1
 //! apply R-1 [T-1…]   undo R-1   trust HASH|-   save   restore C-1   tick +2s|-5s|+8d|+100ms
 //! found R-1 [ada,ben]   said T-1.1 session ID | usage N | asks R TOOL allow|deny|escalate|none | withdrawn R
@@ -30,7 +30,7 @@ use std::{path::PathBuf, sync::Arc};
 use orchestrator::{
     core::{
         Command, Effect, Input, Rejection, Report, Settings,
-        agent::{AgentEnd, AgentProfile, DriverKind, FoundAgent, Usage},
+        agent::{AgentEnd, AgentProfile, DriverKind, FoundAgent, Touched, Usage},
         decide::{
             decision::By,
             effects::Reversible,
@@ -276,7 +276,7 @@ impl Script {
             }
             "final" => Report::FinalPrepared { run: run(), failed },
             "started" => Report::JobStarted { job: words.at(1), at: self.now },
-            "harvested" => self.harvested(attempt(), words.has("same")),
+            "harvested" => self.harvested(attempt(), words.has("same"), words.list("touches")),
             "merged" => {
                 let how = if words.has("other") { "other" } else { words.plain.get(2).copied().unwrap_or("") };
                 self.merged(attempt(), how)
@@ -348,13 +348,14 @@ impl Script {
         }
     }
 
-    fn harvested(&self, attempt: AttemptId, same: bool) -> Report {
+    fn harvested(&self, attempt: AttemptId, same: bool, touches: Vec<String>) -> Report {
         let more = self.core.state.live(attempt).and_then(|(_, live)| live.more.clone());
         let from = more.and_then(|more| more.from).unwrap_or_default();
         let name = format!("{}.{}", attempt.task.0, attempt.generation);
         let (commit, tree) = if same { (from, "t".into()) } else { (format!("c{name}"), format!("tree {name}")) };
         let diff = DiffStat { files: u32::from(!same), ..DiffStat::default() };
-        Report::Harvested { attempt, commit, tree, diff, paths: Vec::new() }
+        let paths = touches.into_iter().map(|path| Touched { path, new: false }).collect();
+        Report::Harvested { attempt, commit, tree, diff, paths }
     }
 
     fn merged(&self, attempt: AttemptId, how: &str) -> Report {
@@ -456,7 +457,7 @@ impl Script {
             Effect::Stop { job } => Report::JobEnded { job: *job, result: exit(End::Cancelled) },
             Effect::Harvest { attempt, .. } => {
                 let task = self.core.state.task(attempt.task);
-                self.harvested(*attempt, task.is_some_and(|task| task.spec.effect == spec::Effect::None))
+                self.harvested(*attempt, task.is_some_and(|task| task.spec.effect == spec::Effect::None), Vec::new())
             }
             Effect::Merge { attempt, .. } => self.merged(*attempt, ""),
             Effect::Advance { attempt, .. } => Report::Advanced { attempt: *attempt },

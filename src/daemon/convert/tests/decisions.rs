@@ -99,7 +99,7 @@ fn a_permission_is_shown_whole() {
               "rules": 0.25
             }
           },
-          "why_asked": "confidence",
+          "why_asked": "criticality",
           "suggestions": [
             {
               "choice": "allow",
@@ -251,7 +251,7 @@ fn why_a_decision_is_asked() {
         D-2 was asked: May T-1 run? Deploy
         D-2 is open: orchestrator decide D-2
         it stands before T-1 of R-1: Deploy
-        it was asked because nothing here could decide it with enough certainty
+        it was asked because what it is about cannot simply be taken back
         sort run deploy: no answers yet
         nothing like it was answered before
         factors: context 1.00 (weight 0.20), historical 0.00 (weight 0.30), preferences 0.00 (weight 0.10), risk 0.30 (weight 0.15), rules 0.00 (weight 0.25)
