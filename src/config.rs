@@ -515,7 +515,7 @@ impl Config {
                 });
             }
         }
-        if !(decisions.half_life_days > 0.0) {
+        if decisions.half_life_days.is_nan() || decisions.half_life_days <= 0.0 {
             return bad("decisions.half_life_days must be above 0");
         }
         if config.lanes.max < 2 {

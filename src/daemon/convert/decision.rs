@@ -415,7 +415,7 @@ fn by_habit(view: &View<'_>, known: &core::Decision) -> Option<Suggestion> {
     }
     let estimate = view.state.index.ladder.estimate(case);
     let (choice, agree) = if estimate.yes { ("allow", yes) } else { ("deny", n - yes) };
-    let last = alike().last().map(|label| Time(Timestamp((label.case.at_days * 86_400_000.0) as u64)));
+    let last = alike().next_back().map(|label| Time(Timestamp((label.case.at_days * 86_400_000.0) as u64)));
     Some(Suggestion {
         choice: choice.to_owned(),
         source: SuggestionSource::History,
