@@ -639,7 +639,9 @@ impl State {
             }
             Event::Acted { act } => {
                 self.learned.note(act);
-                self.index.unproven.insert(act.number);
+                if act.unproven() {
+                    self.index.unproven.insert(act.number);
+                }
             }
             Event::ActProven { number, right } => {
                 self.learned.prove(*number, *right);
@@ -820,7 +822,7 @@ impl State {
             self.index.open.insert(decision.id);
             self.index.clock.extend(clock(decision));
         }
-        let unproven = self.learned.acts.iter().filter(|act| act.right.is_none());
+        let unproven = self.learned.acts.iter().filter(|act| act.unproven());
         self.index.unproven = unproven.map(|act| act.number).collect();
         self.index.limits = self.runs.values().filter_map(|run| Some((budget::deadline(run)?, run.id))).collect();
         for (account, until) in &self.limits {

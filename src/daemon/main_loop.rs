@@ -21,15 +21,14 @@ use super::{
     convert::{self, Memo, View, WorkspaceInfo},
     effects::{Hands, SetUp, setup_mark},
     lanes::Repo,
+    policy::InForce,
     publish::{Published, Subscribers},
     reconcile,
     rest::give_back,
 };
 use crate::{
     core::{
-        Command, Ctx, Effect, Event, Input, Rejection, Reply, Report, Rng, Settings, State,
-        decide::policy::Policy,
-        effect,
+        Command, Ctx, Effect, Event, Input, Rejection, Reply, Report, Rng, Settings, State, effect,
         job::{End, JobId, JobOrder, JobResult},
         recover::failure::SETUP,
         step,
@@ -154,7 +153,7 @@ pub struct Workspace {
     setups: HashMap<JobId, SetUp>,
     /// Agents that are talked to.
     talks: HashMap<AttemptId, agents::Line>,
-    policy: Arc<Policy>,
+    rules: Arc<InForce>,
     keeper_dir: PathBuf,
     exe: PathBuf,
     subscribers: Subscribers,
@@ -210,6 +209,8 @@ pub struct Opening {
     pub settings: Arc<Settings>,
     /// What carries effects out.
     pub hands: Hands,
+    /// The rules that agents' asks are judged by.
+    pub rules: Arc<InForce>,
     /// The keeper's folder.
     pub keeper_dir: PathBuf,
     /// This program.
@@ -241,7 +242,7 @@ impl Workspace {
             at_keeper: HashMap::new(),
             setups: HashMap::new(),
             talks: HashMap::new(),
-            policy: Arc::new(builtin_policy()),
+            rules: opening.rules,
             keeper_dir: opening.keeper_dir,
             exe: opening.exe,
             subscribers: Subscribers::default(),
@@ -571,7 +572,7 @@ impl Workspace {
         }
         let Some(task) = self.state.task(attempt.task) else { return };
         let known = convert::known(&self.state, &self.settings, task, &agent.agent);
-        let judge = agents::Judge { policy: self.policy.clone(), place: self.hands.place(order), known };
+        let judge = agents::Judge { rules: self.rules.clone(), place: self.hands.place(order), known };
         let line = agents::follow(self.hands.agent_dir(attempt), attempt, judge, self.wakes.clone());
         self.talks.insert(attempt, line);
     }
@@ -768,14 +769,6 @@ impl Workspace {
         }
         self.fold_at = head;
     }
-}
-
-/// The program's own rules. They are tested with the program; were they unreadable, the gate alone would judge.
-fn builtin_policy() -> Policy {
-    Policy::builtin().unwrap_or_else(|error| {
-        tracing::error!(%error, "the built-in rules cannot be read");
-        Policy::default()
-    })
 }
 
 /// The version of the fold's form: another one is not read, and the journal is folded again.

@@ -3,14 +3,16 @@
 
 use std::{
     fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use crate::{
     config::Places,
     core::decide::{
-        gate::{Links, Place},
-        policy::{Policy, PolicyError, Source, Tier},
+        gate::{self, Ask, Judgement, Links, Place, Verdict},
+        policy::{Known, Policy, PolicyError, Source, Tier},
     },
 };
 
@@ -43,6 +45,75 @@ pub fn load(places: &Places, workspace: Option<&Path>) -> Result<Policy, PolicyE
     }
     let sources: Vec<Source> = texts.iter().map(|(tier, file, text)| Source { tier: *tier, file, text }).collect();
     Policy::load(&sources)
+}
+
+/// The rules in force in one workspace while its daemon lives: read again when one of their files is another than before.
+#[derive(Debug)]
+pub struct InForce {
+    places: Places,
+    workspace: PathBuf,
+    read: Mutex<Option<Read>>,
+}
+
+/// A policy, and its files as they were when it was read.
+#[derive(Debug, Clone)]
+struct Read {
+    stamps: Vec<Option<Stamp>>,
+    policy: Result<Arc<Policy>, PolicyError>,
+}
+
+/// What tells a file's one content from another, without reading it: when it changed, its size, which file it is.
+type Stamp = (i64, i64, u64, u64);
+
+impl InForce {
+    /// The rules of this workspace; nothing is read yet.
+    pub fn new(places: Places, workspace: PathBuf) -> InForce {
+        InForce { places, workspace, read: Mutex::new(None) }
+    }
+
+    /// The rules as their files have them now.
+    ///
+    /// # Errors
+    /// A file that is there and cannot be used.
+    pub fn now(&self) -> Result<Arc<Policy>, PolicyError> {
+        // Looked at before they are read: what changes in between is seen the next time.
+        let stamps: Vec<Option<Stamp>> =
+            files(&self.places, Some(&self.workspace)).iter().map(|(_, path)| stamp(path)).collect();
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(read) = read.as_ref().filter(|read| read.stamps == stamps) {
+            return read.policy.clone();
+        }
+        let policy = load(&self.places, Some(&self.workspace)).map(Arc::new);
+        match &policy {
+            Ok(policy) => {
+                tracing::info!(workspace = %self.workspace.display(), version = %policy.version, "rules read")
+            }
+            Err(error) => tracing::error!(%error, hint = %error.hint, "rules cannot be used: everything is asked"),
+        }
+        *read = Some(Read { stamps, policy: policy.clone() });
+        policy
+    }
+
+    /// Judges an ask by the rules as they are now. While they cannot be used, the built-in ones can still forbid; all
+    /// else is asked, since what was meant to be forbidden is not known.
+    pub fn judge(&self, ask: &Ask, place: &Place, known: &Known) -> Judgement {
+        let (policy, broken) = match self.now() {
+            Ok(policy) => (policy, None),
+            Err(error) => (Arc::new(Policy::builtin().unwrap_or_default()), Some(error)),
+        };
+        let mut judgement = gate::judge(&policy, ask, place, known, &RealPaths);
+        if let Some(error) = broken.filter(|_| judgement.verdict != Verdict::Deny) {
+            judgement.verdict = Verdict::Escalate;
+            judgement.why = "rule".to_owned();
+            judgement.reasons.insert(0, format!("the rules cannot be used: {error} ({})", error.hint));
+        }
+        judgement
+    }
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let found = fs::metadata(path).ok()?;
+    Some((found.ctime(), found.ctime_nsec(), found.size(), found.ino()))
 }
 
 /// The file system's own answers.
@@ -95,6 +166,7 @@ fn lane_of(places: &Places, folder: &Path) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::decide::policy::TaskKnown;
 
     #[test]
     fn links_lead_where_the_system_says() {
@@ -110,6 +182,32 @@ mod tests {
         assert_eq!(real("in/link/../x"), at("out/x"));
         assert_eq!(real("in/dangling"), Some("/etc/nowhere".to_owned()));
         assert_eq!(real("in/new"), at("in/new"));
+    }
+
+    #[test]
+    fn rules_are_those_that_their_files_have_now() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let places = Places { state: dir.path().into(), runtime: dir.path().into(), config: dir.path().join("config") };
+        fs::create_dir_all(&places.config).expect("made");
+        let file = places.config.join("policy.toml");
+        let rules = InForce::new(places, dir.path().join("repo"));
+        let input = serde_json::json!({"command": "ls"});
+        let place = Place { cwd: "/l/1".into(), root: "/l/1".into(), lane: true, ..Place::default() };
+        let task = Some(TaskKnown { kind_of_work: "fix".into(), kind: "agent".into(), ..TaskKnown::default() });
+        let known = Known { task, ..Known::default() };
+        let judge = || rules.judge(&Ask { tool: "Bash", input: &input }, &place, &known);
+        assert_eq!(judge().verdict, Verdict::Allow);
+        let rule = "version = 1\n[[rules]]\nid = \"no-ls\"\nwhen = \"tool.name == 'Bash'\"\nverdict = \"deny\"\n";
+        fs::write(&file, rule).expect("written");
+        let ruled = judge();
+        assert_eq!((ruled.verdict, ruled.rules_hit), (Verdict::Deny, vec!["no-ls".to_owned()]));
+        // What cannot be read forbids nothing that is known, so nothing goes without a person.
+        fs::write(&file, "version = 1\n[[rules]]\nid = \"no").expect("written");
+        let broken = judge();
+        assert_eq!((broken.verdict, broken.why.as_str()), (Verdict::Escalate, "rule"), "{broken:?}");
+        assert!(broken.reasons[0].contains("policy.toml"), "{broken:?}");
+        fs::remove_file(&file).expect("removed");
+        assert_eq!(judge().verdict, Verdict::Allow);
     }
 
     #[test]

@@ -25,6 +25,7 @@ use super::{
     lanes::{FolderLimits, Found, Git, LaneError, discover},
     main_loop::{Deliver, Early, Loaded, Opening, Wake, Workspace},
     own_program,
+    policy::InForce,
     steps::Steps,
 };
 use crate::{
@@ -273,7 +274,9 @@ impl Shared {
             let hands = Hands::new(repo, dir.clone(), shared.exe.clone(), stores, library, bounds, steps)
                 .map_err(unavailable)?
                 .with_agents(shared.settings.clone(), shared.secrets.clone());
+            let rules = Arc::new(InForce::new(shared.places.clone(), PathBuf::from(&info.path)));
             let opening = Opening {
+                rules,
                 info,
                 settings: shared.settings.clone(),
                 hands,

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     decision::{Decision, DecisionKind},
     effects::{Reversible, is_production},
-    gate::{Judgement, Verdict},
-    ladder::{Case, Course, Estimate, How, Label, Ladder, Trait},
+    gate::{CRITICAL, Judgement, Verdict},
+    ladder::{Case, Course, How, Label, Ladder, Trait},
 };
 use crate::{
     core::{
@@ -151,9 +151,10 @@ impl Remembered {
             Reach::Always => true,
         };
         let same = self.sort == case.sort && self.production == case.production;
-        // A "no" holds for what is worse, too; a "yes" does not.
+        // A "no" holds for what is worse, too, a "yes" for what is no worse.
         let no_worse = case.criticality <= self.criticality && (case.reversible || !self.reversible);
-        reaches && same && (!self.yes || no_worse)
+        let no_better = case.criticality >= self.criticality;
+        reaches && same && if self.yes { no_worse } else { no_better }
     }
 }
 
@@ -176,7 +177,7 @@ pub enum Ruling {
 /// Rules on a case that the gate did not forbid. `may_try` says whether it could be verified and taken back if wrong.
 pub fn rule(state: &State, settings: &Settings, run: RunId, case: &Case, verdict: Verdict, may_try: bool) -> Ruling {
     let ask = |why: &str| Ruling::Ask(why.to_owned());
-    if case.criticality > settings.decisions.critical {
+    if critical(settings, case) {
         return ask("criticality");
     }
     // A "no" that a person remembered is stricter than anything that could follow; the newest word counts.
@@ -196,17 +197,34 @@ pub fn rule(state: &State, settings: &Settings, run: RunId, case: &Case, verdict
         Course::Audit => ask("audit"),
         Course::Critical => ask("criticality"),
         Course::Unproven => ask("criticality"),
-        Course::Unsure if settings.decisions.probation && may_try && tryable(case, &estimate) => {
+        Course::Unsure if settings.decisions.probation && may_try && tryable(state, case) => {
             Ruling::Decided { yes: true, ground: Ground::Probation, rule: None }
         }
         Course::Unsure => ask("confidence"),
     }
 }
 
-/// On probation goes what can be taken back and what nobody has begun to refuse.
-fn tryable(case: &Case, estimate: &Estimate) -> bool {
-    let refused = !estimate.yes && estimate.n > 0;
-    case.reversible && !case.production && case.criticality <= PROBATION_MAX && !refused
+/// The "never" that a person remembered for this kind of action, if there is one. What is critical is asked all the same.
+pub fn refused<'a>(state: &'a State, settings: &Settings, run: RunId, case: &Case) -> Option<&'a Remembered> {
+    let mut rules = state.learned.rules.iter().rev().filter(|rule| !rule.yes && rule.covers(run, case));
+    rules.next().filter(|_| !critical(settings, case))
+}
+
+/// Whether only a person may say. A configuration may lower the bound, never raise it.
+fn critical(settings: &Settings, case: &Case) -> bool {
+    case.criticality > settings.decisions.critical.min(CRITICAL)
+}
+
+/// On probation goes what can be taken back, unless the last word on the like of it was "no". A "no" to what is worse
+/// (`git push`) is none to this (`git commit`): a try costs an attempt, no more.
+fn tryable(state: &State, case: &Case) -> bool {
+    let like = |label: &&Label| {
+        let other = &label.case;
+        let same = |name: &str| other.traits.get(name) == case.traits.get(name);
+        other.sort == case.sort && same("subcommand") && other.criticality <= case.criticality
+    };
+    let refused = || state.learned.labels.iter().rev().find(like).is_some_and(|label| !label.yes);
+    case.reversible && !case.production && case.criticality <= PROBATION_MAX && !refused()
 }
 
 /// The event that records an automatic decision.
@@ -339,7 +357,7 @@ pub fn due(state: &State, ctx: &mut Ctx) -> Vec<Event> {
         let attempt = AttemptId { task: act.task, generation: act.generation.max(1) };
         let Some(right) = turned_out(state, attempt) else { continue };
         let of_attempt =
-            |other: &&Act| other.task == act.task && other.generation == act.generation && other.right.is_none();
+            |other: &&Act| other.task == act.task && other.generation == act.generation && other.unproven();
         let acts: Vec<&Act> = state.learned.acts.iter().filter(of_attempt).collect();
         return outcome(state, ctx, &acts, right);
     }
@@ -380,6 +398,13 @@ pub fn undone(state: &State, ctx: &mut Ctx, run: &Run, number: u32) -> Vec<Event
     let regretted = |act: &&Act| act.run == run.id && act.yes && act.right != Some(false);
     let acts: Vec<&Act> = state.learned.acts.iter().filter(regretted).collect();
     if acts.is_empty() { Vec::new() } else { outcome(state, ctx, &acts, false) }
+}
+
+impl Act {
+    /// Whether it has yet to show. What was not done proves nothing, however its attempt ends.
+    pub fn unproven(&self) -> bool {
+        self.yes && self.right.is_none()
+    }
 }
 
 impl Learned {

@@ -1,10 +1,13 @@
-//! What agents ask: told at once where the gate knows, taken from an earlier answer where there is one, or put to a
-//! person. An ask is known by its content, so an answer outlives the agent that wanted it.
+//! What agents ask: told at once where the gate knows, taken from an earlier answer where there is one, decided by what
+//! was learned or tried on probation ([`learned::rule`]), or put to a person. An ask is known by its content, so an answer
+//! outlives the agent that wanted it.
 
 use super::{
     decision::{AgentAsk, Decision, DecisionKind},
     effects::Reversible,
-    gate::{Judgement, Verdict},
+    gate::{CRITICAL, Judgement, Verdict},
+    ladder::Case,
+    learned::{self, Ground, Ruling},
 };
 use crate::core::{
     Ctx,
@@ -12,12 +15,9 @@ use crate::core::{
     event::Event,
     run::Run,
     state::State,
-    task::{Phase, Task, TaskState},
+    task::{Attempt, Phase, Task, TaskState},
 };
 use crate::ids::{AttemptId, TaskId};
-
-/// Up to here what can be taken back goes ahead on probation: it is done in a lane, verified, and kept or undone.
-const PROBATION_MAX: f64 = 0.3;
 
 /// Asks that nobody has judged yet.
 pub fn due(state: &mut State, ctx: &mut Ctx) -> Vec<Event> {
@@ -26,31 +26,62 @@ pub fn due(state: &mut State, ctx: &mut Ctx) -> Vec<Event> {
         let Some((task, live)) = state.live(attempt) else { continue };
         let (Some(run), Some(part)) = (state.run(task.run), live.agent()) else { continue };
         let Some(ask) = part.asks.iter().find(|ask| ask.verdict.is_none() && ask.decision.is_none()) else { continue };
-        return vec![judge(state, ctx, run, task, attempt, ask)];
+        return judge(state, ctx, run, (task, attempt, live), ask);
     }
     Vec::new()
 }
 
-fn judge(state: &State, ctx: &Ctx, run: &Run, task: &Task, attempt: AttemptId, ask: &Ask) -> Event {
+type Asking<'a> = (&'a Task, AttemptId, &'a Attempt);
+
+fn judge(state: &State, ctx: &Ctx, run: &Run, (task, attempt, live): Asking<'_>, ask: &Ask) -> Vec<Event> {
     let judgement = ask.judgement.clone().unwrap_or_else(|| unknown(ask));
-    let told = |verdict: AskVerdict, by: &str| Event::AskAnswered {
-        attempt,
-        request: ask.request.clone(),
-        verdict,
-        by: by.to_owned(),
-    };
+    let told =
+        |verdict: AskVerdict, by: String| Event::AskAnswered { attempt, request: ask.request.clone(), verdict, by };
     let reason = || judgement.reasons.first().cloned().unwrap_or_else(|| "the policy says no".to_owned());
-    match judgement.verdict {
-        Verdict::Allow => return told(AskVerdict::Allow, "gate"),
-        Verdict::Deny => return told(AskVerdict::Deny(format!("Not allowed: {}", reason())), "gate"),
-        Verdict::None if judgement.reversible == Reversible::Yes && judgement.criticality <= PROBATION_MAX => {
-            return told(AskVerdict::Allow, "probation");
-        }
-        Verdict::None | Verdict::Escalate => {}
+    if judgement.verdict == Verdict::Deny {
+        return vec![told(AskVerdict::Deny(format!("Not allowed: {}", reason())), "gate".to_owned())];
+    }
+    let case = learned::case_of_ask(run, task, &ask.tool, &ask.input, &judgement, ctx.now);
+    let decided = |case: Case, yes: bool, ground: Ground, rule: Option<String>| {
+        let by = rule.clone().unwrap_or_else(|| ground.word().to_owned());
+        let verdict = match (yes, &rule) {
+            (true, _) => AskVerdict::Allow,
+            (false, Some(rule)) => AskVerdict::Deny(format!("Not allowed: a person said no for good ({rule})")),
+            (false, None) => AskVerdict::Deny("Not allowed: whenever the like was asked, the answer was no".to_owned()),
+        };
+        let what = format!("{}: {}", ask.tool, shown(ask));
+        vec![learned::act(state, ctx, task, case, &what, (yes, ground, rule)), told(verdict, by)]
+    };
+    // A "never" holds for what the gate knows to be harmless, and for what was once allowed, too.
+    if let Some(never) = learned::refused(state, ctx.settings, run.id, &case) {
+        return decided(case, false, Ground::Rule, Some(never.id.clone()));
+    }
+    if judgement.verdict == Verdict::Allow && judgement.criticality <= CRITICAL {
+        return vec![told(AskVerdict::Allow, "gate".to_owned())];
     }
     if let Some((decision, verdict)) = answered_before(state, task.id, &ask.key) {
-        return told(verdict, &decision.id.to_string());
+        return vec![told(verdict, decision.id.to_string())];
     }
+    // What happens in a lane is verified, and goes away with the lane if it was wrong.
+    match learned::rule(state, ctx.settings, run.id, &case, judgement.verdict, live.lane.is_some()) {
+        Ruling::Decided { yes, ground, rule } => decided(case, yes, ground, rule),
+        Ruling::Ask(why) => {
+            // The gate knows more exactly why it left it to a person.
+            let why = if judgement.verdict == Verdict::Escalate { judgement.why.clone() } else { why };
+            vec![put(state, ctx, run, task, ask, (judgement, case, why))]
+        }
+    }
+}
+
+/// The question that a person is asked.
+fn put(
+    state: &State,
+    ctx: &Ctx,
+    run: &Run,
+    task: &Task,
+    ask: &Ask,
+    (judgement, case, why): (Judgement, Case, String),
+) -> Event {
     super::open(state, ctx, run, DecisionKind::Permission, Some(task), |decision| {
         decision.question = super::short(&format!("May {} use {}? {}", task.id, ask.tool, shown(ask)));
         decision.detail = format!(
@@ -61,6 +92,8 @@ fn judge(state: &State, ctx: &Ctx, run: &Run, task: &Task, attempt: AttemptId, a
             judgement.reasons.iter().map(|reason| format!("- {reason}\n")).collect::<String>()
         );
         decision.criticality = judgement.criticality;
+        decision.case = Some(Box::new(case));
+        decision.why = Some(why);
         decision.options = vec![
             super::choice("allow", "Allow it", "The agent does this, once.", false),
             super::Choice {

@@ -25,15 +25,15 @@ use crate::{
     core::{
         agent::{AgentEnd, Usage},
         decide::{
-            gate::{self, Judgement, Links, Place},
-            policy::{Known, Policy},
+            gate::{self, Judgement, Place},
+            policy::Known,
         },
         input::AgentSaid,
         job::End,
     },
-    daemon::main_loop::Wake,
+    daemon::{main_loop::Wake, policy::InForce},
     ids::AttemptId,
-    time::Timestamp,
+    time::{Timestamp, now},
 };
 
 /// Between two tries to reach a host that is just starting, or has just ended.
@@ -46,7 +46,7 @@ const USAGE_STEP: u64 = 20_000;
 #[derive(Debug, Clone)]
 pub struct Judge {
     /// The rules.
-    pub policy: std::sync::Arc<Policy>,
+    pub rules: std::sync::Arc<InForce>,
     /// Where the agent works.
     pub place: Place,
     /// What is known of its task.
@@ -55,20 +55,9 @@ pub struct Judge {
 
 impl Judge {
     fn judge(&self, tool: &str, input: &serde_json::Value) -> Judgement {
-        let ask = gate::Ask { tool, input };
-        gate::judge(&self.policy, &ask, &self.place, &self.known, &OnDisk)
-    }
-}
-
-/// Links as they are on the disk.
-struct OnDisk;
-
-impl Links for OnDisk {
-    fn real(&self, path: &str) -> Option<String> {
-        let path = Path::new(path);
-        let whole = std::fs::canonicalize(path).ok();
-        let made = || Some(std::fs::canonicalize(path.parent()?).ok()?.join(path.file_name()?));
-        whole.or_else(made).map(|real| real.display().to_string())
+        // Rules end by the time of the ask.
+        let known = Known { now: now(), ..self.known.clone() };
+        self.rules.judge(&gate::Ask { tool, input }, &self.place, &known)
     }
 }
 

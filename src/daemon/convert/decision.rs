@@ -1,7 +1,7 @@
 //! Decisions on the wire (S3): how urgent, how critical, what they block, and what earlier answers say.
 //!
-//! Nothing is claimed that is not known: no rule has spoken, so the verdict is `none`; no history is calibrated, so
-//! the confidence says `n = 0`.
+//! Nothing is claimed that is not known: the verdict is the gate's where an agent's ask was judged and `none` elsewhere;
+//! where no history is calibrated, the confidence says `n = 0`.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +12,9 @@ use crate::{
     api::{
         ApiError, Code, Decision, DecisionResult, PendingDecisions,
         decision::{
-            Anchor, Answer, AnswererKind, Confidence, DecisionContext, DecisionKind, DecisionOption, DecisionStatus,
-            EffectClass, EffectNote, Evidence, OnExpiry, Reversible, Suggestion, SuggestionSource, Verdict,
+            Anchor, Answer, AnswererKind, Ask, Confidence, DecisionContext, DecisionKind, DecisionOption,
+            DecisionStatus, EffectClass, EffectNote, Evidence, OnExpiry, Reversible, Suggestion, SuggestionSource,
+            Verdict,
         },
         error::Decided,
         wire::Time,
@@ -21,6 +22,7 @@ use crate::{
     core::{
         decide::{
             decision::{self as core, DecisionState},
+            effects, gate,
             ladder::Rung,
         },
         graph::Timing,
@@ -46,6 +48,7 @@ fn show<'a>(view: &View<'a>, known: &core::Decision, shared: &mut Shared<'a>) ->
     let standing = run.map_or_else(Standing::default, |run| Standing::of(view, run, known, task, shared));
     let criticality = criticality(view, known);
     let attempt = known.task.zip(known.generation).map(|(task, generation)| AttemptId { task, generation });
+    let judged = known.ask.as_ref().map(|ask| &ask.judgement);
     Decision {
         decision_id: known.id,
         kind: kind(known.kind),
@@ -58,17 +61,17 @@ fn show<'a>(view: &View<'a>, known: &core::Decision, shared: &mut Shared<'a>) ->
             task_id: known.task,
             attempt,
             anchor: run.and_then(anchor),
-            ask: None,
+            ask: known.ask.as_ref().map(|ask| Ask { tool: ask.tool.clone(), input: ask.input.clone() }),
             effects: effects(view, known),
         },
         urgency: standing.urgency,
         criticality,
-        verdict: Verdict::None,
+        verdict: judged.map_or(Verdict::None, |judged| verdict(judged.verdict)),
         confidence: confidence(view, known, criticality),
         why_asked: known.why.clone().unwrap_or_else(|| why_asked(known.kind).to_owned()),
         suggestions: suggestions(view, known, &shared.answered),
-        rules_hit: Vec::new(),
-        policy_version: "none".to_owned(),
+        rules_hit: judged.map(|judged| judged.rules_hit.clone()).unwrap_or_default(),
+        policy_version: judged.map_or_else(|| "none".to_owned(), |judged| judged.policy_version.clone()),
         key: key(view, known),
         blocks: standing.blocks,
         created_at: Time(known.created_at),
@@ -294,10 +297,41 @@ fn why_asked(kind: core::DecisionKind) -> &'static str {
     }
 }
 
+/// What the gate said.
+fn verdict(verdict: gate::Verdict) -> Verdict {
+    match verdict {
+        gate::Verdict::None => Verdict::None,
+        gate::Verdict::Allow => Verdict::Allow,
+        gate::Verdict::Escalate => Verdict::Escalate,
+        gate::Verdict::Deny => Verdict::Deny,
+    }
+}
+
+/// An effect, as the gate read it off what an agent asked.
+fn touched(effect: &effects::Effect) -> EffectNote {
+    let class = match effect.class {
+        effects::Touched::Read => EffectClass::Read,
+        effects::Touched::Lane => EffectClass::Lane,
+        effects::Touched::Workspace => EffectClass::Workspace,
+        effects::Touched::External => EffectClass::External,
+        effects::Touched::Secret => EffectClass::Secret,
+        effects::Touched::Privilege => EffectClass::Privilege,
+    };
+    let reversible = match effect.reversible {
+        effects::Reversible::Yes => Reversible::Yes,
+        effects::Reversible::Compensable => Reversible::Compensable,
+        effects::Reversible::No => Reversible::No,
+    };
+    EffectNote { what: effect.what.clone(), class, reversible }
+}
+
 /// What would happen, as far as it is known what is asked about.
 fn effects(view: &View<'_>, known: &core::Decision) -> Vec<EffectNote> {
     let task = known.task.and_then(|task| view.state.task(task));
     let note = |what: String, class, reversible| vec![EffectNote { what, class, reversible }];
+    if let Some(ask) = &known.ask {
+        return ask.judgement.effects.iter().map(touched).collect();
+    }
     match known.kind {
         core::DecisionKind::Clarify => Vec::new(),
         core::DecisionKind::Budget | core::DecisionKind::UndeclaredWrite => {
@@ -460,6 +494,10 @@ fn advice(choice: &str, source: SuggestionSource, reason: String, score: f64) ->
 
 /// Hash of kind, task and what is asked, without what differs from run to run: ids and blanks.
 fn key(view: &View<'_>, known: &core::Decision) -> String {
+    // An agent's ask is replayed by this one.
+    if let Some(ask) = &known.ask {
+        return ask.judgement.key.clone();
+    }
     let task = known.task.and_then(|task| view.state.task(task));
     let about = match (task, view.state.run(known.run)) {
         (Some(task), _) => format!("{}\n{}", task.spec.type_word(), words::work_line(&task.spec)),

@@ -189,6 +189,7 @@ fn what_the_gate_knows_is_answered_at_once() {
                 answer T-1.1 r2: no
             > said T-1.1 asks r3 Edit none
             T-1.1 asks r3 Edit
+            act 1 "Edit: Edit" by Probation: yes
             T-1.1 told r3 yes by probation
                 answer T-1.1 r3: yes
             > said T-1.1 asks r3 Edit none
@@ -218,6 +219,8 @@ fn a_question_waits_and_its_answer_reaches_the_agent() {
             D-1 answered allow
             R-1 UserResponse -> EXECUTING
             R-1 Monitor -> MONITORING
+            learning begun
+            label Asked for "push push": yes
             T-1.1 told r1 yes by D-1
                 answer T-1.1 r1: yes
               = Decided { decision: DecisionId(1), again: false }
@@ -290,6 +293,8 @@ fn nobody_waits_for_ever() {
             D-1 answered deny
             R-1 UserResponse -> EXECUTING
             R-1 Monitor -> MONITORING
+            learning begun
+            label Asked for "push push": no
             T-1 due again
             T-1.2 claimed L-2 at c1.1 by ada again
                 prepare L-2 for T-1.2 at c1.1
@@ -324,6 +329,8 @@ fn an_answer_outlives_its_agent() {
             D-1 answered allow
             R-1 UserResponse -> EXECUTING
             R-1 Monitor -> MONITORING
+            learning begun
+            label Asked for "push push": yes
             T-1.1 told r1 yes by D-1
                 answer T-1.1 r1: yes
               = Decided { decision: DecisionId(1), again: false }
@@ -718,6 +725,8 @@ fn a_crash_while_an_agent_asks() {
             D-1 answered allow
             R-1 UserResponse -> EXECUTING
             R-1 Monitor -> MONITORING
+            learning begun
+            label Asked for "push push": yes
             T-1.1 told r1 yes by D-1
                 answer T-1.1 r1: yes
               = Decided { decision: DecisionId(1), again: false }

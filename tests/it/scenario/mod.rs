@@ -4,6 +4,7 @@
 //! and effects are printed. After every line the journal is read back and compared with the live state.
 
 mod agents;
+mod autonomy;
 mod decisions;
 mod endings;
 mod failures;

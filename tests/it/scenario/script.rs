@@ -14,6 +14,7 @@
 //! published R-1 [failed]   applied R-1 N   apply-refused R-1   undone R-1 N   undo-refused R-1
 //! apply R-1 [T-1…]   undo R-1   trust HASH|-   save   restore C-1   tick +2s|-5s|+8d|+100ms
 //! found R-1 [ada,ben]   said T-1.1 session ID | usage N | asks R TOOL allow|deny|escalate|none | withdrawn R
+//! said T-1.1 wants R TOOL | WHAT      judged by the gate itself, in a lane without a sandbox
 //! ended T-1.1 END done|error|quota|budget|auth   what an agent says of its end
 //! claim [T-1]   agent T-1.1 done|failed|progress|present|note [WORDS]
 //! auto [hold=JOB,…]   answers every effect that waits with success, in order, but those held; the held stay waiting
@@ -34,7 +35,8 @@ use orchestrator::{
         decide::{
             decision::By,
             effects::Reversible,
-            gate::{Judgement, Verdict},
+            gate::{self, Ask, Judgement, NoLinks, Place, Verdict},
+            policy::{Known, Policy, TaskKnown},
         },
         facts::{Facts, FoundCommand, Role},
         input::{AgentSaid, AgentWord},
@@ -53,8 +55,10 @@ use orchestrator::{
 use super::show;
 use crate::sim::driven::Driven;
 
-struct Script {
-    core: Driven,
+/// A script that is being played.
+pub struct Script {
+    /// The core that it is played to.
+    pub core: Driven,
     now: Timestamp,
     waiting: Vec<Effect>,
     out: String,
@@ -65,23 +69,8 @@ struct Script {
 
 /// Runs a script; what it prints.
 pub fn run(text: &str) -> String {
-    let mut script = Script {
-        core: Driven::new(7, Settings { jitter: 0.0, ..Settings::default() }),
-        now: Timestamp(1_800_000_000_000),
-        waiting: Vec::new(),
-        out: String::new(),
-        quiet: false,
-        slow: false,
-        test: None,
-    };
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let (quiet, line) = line.strip_prefix("quiet ").map_or((false, line), |line| (true, line));
-        script.quiet = quiet;
-        script.print(&format!("> {line}\n"));
-        script.line(line);
-        script.look_for_agents();
-        script.core.check();
-    }
+    let mut script = Script::new();
+    script.play(text);
     script.out
 }
 
@@ -119,6 +108,31 @@ impl<'a> Words<'a> {
 }
 
 impl Script {
+    /// With the usual settings; nothing was played yet.
+    pub fn new() -> Script {
+        Script {
+            core: Driven::new(7, Settings { jitter: 0.0, ..Settings::default() }),
+            now: Timestamp(1_800_000_000_000),
+            waiting: Vec::new(),
+            out: String::new(),
+            quiet: false,
+            slow: false,
+            test: None,
+        }
+    }
+
+    /// Plays these lines.
+    pub fn play(&mut self, text: &str) {
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let (quiet, line) = line.strip_prefix("quiet ").map_or((false, line), |line| (true, line));
+            self.quiet = quiet;
+            self.print(&format!("> {line}\n"));
+            self.line(line);
+            self.look_for_agents();
+            self.core.check();
+        }
+    }
+
     fn print(&mut self, text: &str) {
         if !self.quiet {
             self.out.push_str(text);
@@ -217,7 +231,11 @@ impl Script {
                 self.report(report);
             }
             "said" => {
-                let report = Report::AgentSaid { attempt: words.at(1), said: said(&words) };
+                let said = match line.split_once(" | ") {
+                    Some((_, what)) => wants(words.at(3), words.at(4), what),
+                    None => said(&words),
+                };
+                let report = Report::AgentSaid { attempt: words.at(1), said };
                 self.report(report);
             }
             "claim" => {
@@ -609,6 +627,23 @@ fn said(words: &Words) -> AgentSaid {
             }
         }
     }
+}
+
+/// What an agent in a lane without a sandbox wants, as the gate itself judges it.
+fn wants(request: String, tool: String, what: &str) -> AgentSaid {
+    let input = match tool.as_str() {
+        "Bash" => serde_json::json!({"command": what}),
+        "WebFetch" => serde_json::json!({"url": what}),
+        _ => serde_json::json!({"file_path": what}),
+    };
+    let (cwd, root, home) = ("/lane".to_owned(), "/lane".to_owned(), Some("/home/u".to_owned()));
+    let place = Place { cwd, root, lane: true, sandboxed: false, home };
+    let policy = Policy::builtin().expect("the program's own rules");
+    let (kind_of_work, kind, effect) = ("fix".to_owned(), "agent".to_owned(), "workspace".to_owned());
+    let task = TaskKnown { kind_of_work, kind, effect, ..TaskKnown::default() };
+    let known = Known { task: Some(task), ..Known::default() };
+    let judgement = gate::judge(&policy, &Ask { tool: &tool, input: &input }, &place, &known, &NoLinks);
+    AgentSaid::Asked { request, tool, input, judgement: Box::new(judgement) }
 }
 
 /// What a gate might say of an ask that can be taken back.

@@ -384,11 +384,17 @@ pub fn does(walk: &mut Walk, what: Does, program: &str, rest: &[Word]) {
         Does::Deletes => deletes(walk, program, rest),
         Does::Copies => copies(walk, program, rest),
         Does::Network => network(walk, program, rest),
+        // The project's own scripts are no more fetched than a Makefile's targets are.
+        Does::Package if runs_scripts(program, rest) => {
+            walk.exec(format!("{program} runs the project's code"));
+            if rest.iter().any(|word| TELLS.contains(&word.text.as_str())) {
+                walk.network(format!("{program} runs a script by that name"), None, true);
+            }
+        }
         Does::Build => {
             walk.exec(format!("{program} runs the project's code"));
             let text = rest.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
-            let publishes = ["publish", "deploy", "install", "login", "upload", "release", "push"];
-            if rest.iter().any(|word| publishes.contains(&word.text.as_str())) {
+            if rest.iter().any(|word| TELLS.contains(&word.text.as_str())) {
                 walk.network(format!("{program} {text}"), None, true);
             }
             if let Some(danger) =
@@ -641,6 +647,15 @@ fn copies(walk: &mut Walk, program: &str, rest: &[Word]) {
         Some(target) => walk.writes(target),
         None => walk.vague(format!("{program} has nothing to do")),
     }
+}
+
+/// Words by which a build's target, or a script, tells others something.
+const TELLS: [&str; 7] = ["publish", "deploy", "install", "login", "upload", "release", "push"];
+
+/// Whether a package tool is only asked to run one of the scripts that the project's own file names.
+fn runs_scripts(program: &str, rest: &[Word]) -> bool {
+    matches!(program, "npm" | "yarn" | "pnpm" | "bun")
+        && rest.first().is_some_and(|word| matches!(word.text.as_str(), "test" | "t" | "run" | "run-script"))
 }
 
 fn network(walk: &mut Walk, program: &str, rest: &[Word]) {
