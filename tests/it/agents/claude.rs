@@ -71,6 +71,10 @@ fn the_failing_test_is_fixed_beside_another_run_with_the_daemon_killed_in_the_mi
     let decision = asked(sandbox);
     assert_eq!(decision["kind"], "permission", "{decision:#}");
     assert!(decision["question"].as_str().unwrap().contains("git push"), "{decision:#}");
+    // What the gate said of it comes with it.
+    assert_eq!(decision["context"]["ask"]["tool"], "Bash", "{decision:#}");
+    assert_eq!(decision["context"]["effects"][0]["class"], "external", "{decision:#}");
+    assert!(!["", "none"].contains(&decision["policy_version"].as_str().unwrap()), "{decision:#}");
     let daemon = sandbox.daemons()[0];
     kill_9(daemon);
     sandbox.gone(daemon);
