@@ -557,6 +557,11 @@ impl Config {
         known.chain(declared.filter_map(|(id, own)| profile(id, None, own))).collect()
     }
 
+    /// Whether sessions may claim tasks: an agent is declared whose driver is `pull`.
+    pub fn pulls(&self) -> bool {
+        self.agents.values().any(|agent| agent.driver == Some(DriverKind::Pull))
+    }
+
     /// Names of variables that agents need and that are never stored.
     pub fn agent_env(&self) -> Vec<String> {
         let mut names: Vec<String> = self.agent_profiles().into_iter().flat_map(|profile| profile.env).collect();

@@ -457,6 +457,10 @@ fn claim(state: &State, only: Option<TaskId>, holder: &str, ctx: &mut Ctx) -> Re
     let candidates: Vec<&Task> = match only {
         Some(id) => {
             let found = task(state, id)?;
+            if let Some(holder) = found.current().and_then(|(_, live)| Some(&live.agent()?.allocation.agent)) {
+                let what = format!("{id} is taken: {holder} works on it");
+                return Err(Rejection::Invalid(what, "leave task_id out for any other that is offered".to_owned()));
+            }
             if !coordinate::offered(state, found) {
                 let what = format!("{id} is not offered: it is {}", found.status());
                 let hint = "only agent tasks that are due, or that no agent can do, are offered to sessions".to_owned();

@@ -107,6 +107,8 @@ pub struct Front {
     options: RefCell<ConnectOptions>,
     /// Whether this process was started for an agent of a run.
     pub agent: bool,
+    /// Whether a session may claim tasks: the user declared an agent whose driver is `pull`.
+    pub pull: bool,
     /// The way out.
     pub out: Out,
     /// Seals what the client carries for us.
@@ -143,10 +145,11 @@ struct Connected {
 
 impl Front {
     /// Nothing is connected yet.
-    pub fn new(options: ConnectOptions, agent: bool) -> std::io::Result<Front> {
+    pub fn new(options: ConnectOptions, agent: bool, pull: bool) -> std::io::Result<Front> {
         Ok(Front {
             options: RefCell::new(options),
             agent,
+            pull,
             out: Out::default(),
             seal: Seal::new()?,
             handshake: RefCell::default(),

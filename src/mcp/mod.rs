@@ -32,7 +32,11 @@ use std::io;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::{api::session::ClientInfo, client::ConnectOptions};
+use crate::{
+    api::session::ClientInfo,
+    client::ConnectOptions,
+    config::{Config, Places},
+};
 
 /// Serves until the client leaves; returns the process's exit status. `agent`: this process was started for an agent.
 pub async fn serve<R, W>(input: R, output: W, options: ConnectOptions) -> io::Result<u8>
@@ -43,6 +47,9 @@ where
     let agent = options.agent;
     // Until the client says who it is.
     let client = ClientInfo { name: "MCP client".to_owned(), surface: "mcp".to_owned() };
-    let front = front::Front::new(ConnectOptions { client, ..options }, agent)?;
+    // A file that cannot be read is the daemon's to complain of: whoever calls anything hears it.
+    let config = Places::find().and_then(|places| Config::load(&places));
+    let pull = config.is_ok_and(|config| config.pulls());
+    let front = front::Front::new(ConnectOptions { client, ..options }, agent, pull)?;
     server::serve(input, output, front).await.map(|()| 0)
 }

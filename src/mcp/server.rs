@@ -37,6 +37,10 @@ with all options and wait; call submit_decision only with what the user chose. A
 that appears, the prompt `decide D-7 OPTION`, or `orchestrator decide D-7 OPTION` in a terminal. Nothing enters the \
 checkout by itself: tell the user `orchestrator diff R-1`, then `orchestrator apply R-1` (and `undo R-1`).";
 
+/// And where a session may claim tasks.
+const CLAIM_INSTRUCTIONS: &str = " You can do a task of a run yourself, where the user wants it: claim_task names the \
+checkout to work in and the commands that will judge it; edit only there, and end with report_task.";
+
 /// The same for an agent of a run.
 const AGENT_INSTRUCTIONS: &str = "\
 You work on one task of a larger run. my_task says what to do, where, and which commands will judge it; work only in \
@@ -310,8 +314,12 @@ fn server_info() -> Value {
     json!({"name": "orchestrator", "title": "Orchestrator", "version": env!("CARGO_PKG_VERSION")})
 }
 
-fn instructions(front: &Front) -> &'static str {
-    if front.agent { AGENT_INSTRUCTIONS } else { INSTRUCTIONS }
+fn instructions(front: &Front) -> String {
+    match (front.agent, front.pull) {
+        (true, _) => AGENT_INSTRUCTIONS.to_owned(),
+        (false, false) => INSTRUCTIONS.to_owned(),
+        (false, true) => format!("{INSTRUCTIONS}{CLAIM_INSTRUCTIONS}"),
+    }
 }
 
 fn capabilities(front: &Front, inline: bool) -> Value {

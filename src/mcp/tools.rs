@@ -3,7 +3,10 @@
 //! A mistake in the arguments is a tool result that says how to mend it, because a model reads that; an error of the
 //! protocol would be shown to nobody.
 
-use std::{rc::Rc, sync::OnceLock};
+use std::{
+    rc::Rc,
+    sync::{Arc, OnceLock},
+};
 
 use rmcp::model::{CallToolRequestParams, ErrorData, JsonObject, PaginatedRequestParams, Tool};
 use serde_json::{Value, json, value::RawValue};
@@ -18,7 +21,7 @@ use crate::api::{ApiError, Code, ProcessResponse, decision::Surface, request::ne
 /// The tools of a person's session.
 const SESSION: &str = include_str!("tools.json");
 
-/// The tools of an agent of a run; a session gets those it needs for a task that it claimed.
+/// The tools of an agent of a run. A session has them too where it may claim tasks.
 const AGENT: &str = include_str!("agent_tools.json");
 
 fn read(text: &'static str) -> Vec<Tool> {
@@ -26,13 +29,48 @@ fn read(text: &'static str) -> Vec<Tool> {
     serde_json::from_str(text).unwrap_or_default()
 }
 
-/// The tools that this client has.
-fn of(front: &Front) -> Vec<Tool> {
-    let agent = || read(AGENT).into_iter();
-    if front.agent {
-        return agent().filter(|tool| tool.name != "claim_task").collect();
+/// The tools that this client has: an agent of a run its own, a session those of a person, and where it may claim tasks
+/// also what it needs for one.
+fn of(agent: bool, pull: bool) -> Vec<Tool> {
+    match (agent, pull) {
+        (true, _) => read(AGENT).into_iter().filter(|tool| tool.name != "claim_task").collect(),
+        (false, false) => read(SESSION),
+        (false, true) => {
+            let claims = read(AGENT).into_iter().map(of_a_claim);
+            read(SESSION).into_iter().chain(claims).map(short).collect()
+        }
     }
-    read(SESSION)
+}
+
+/// A tool of an agent for a session: it has no attempt of its own, so that it has to name the one that it claimed; and a
+/// host may look it up when it is wanted.
+fn of_a_claim(mut tool: Tool) -> Tool {
+    tool.meta = None;
+    let schema = Arc::make_mut(&mut tool.input_schema);
+    if schema.get("properties").is_some_and(|properties| properties.get("attempt_id").is_some()) {
+        schema["properties"]["attempt_id"]["description"] = "T-4.1, of claim_task".into();
+        if let Value::Array(required) = schema.entry("required").or_insert_with(|| json!([])) {
+            required.push("attempt_id".into());
+        }
+    }
+    tool
+}
+
+/// A tool in as few words as it can be: fourteen of them have to fit where ten do, because a model reads all of this
+/// before anything else. What goes is what it can do without: the title, defaults, and the shape of answers, of which it
+/// is said that they have a summary and a revision.
+fn short(mut tool: Tool) -> Tool {
+    tool.title = None;
+    tool.output_schema = tool.output_schema.map(|_| {
+        let said = json!({"type": "object", "required": ["summary", "revision"]});
+        Arc::new(said.as_object().cloned().unwrap_or_default())
+    });
+    if let Some(annotations) = &mut tool.annotations {
+        for hint in [&mut annotations.read_only_hint, &mut annotations.idempotent_hint] {
+            *hint = hint.filter(|yes| *yes);
+        }
+    }
+    tool
 }
 
 /// `tools/list`. One page: there are few.
@@ -41,7 +79,7 @@ pub fn list(front: &Front, call: &Call, params: &str) -> Handled {
     if let Some(cursor) = params.cursor {
         return Err(ErrorData::invalid_params(format!("there is no page {cursor:?}"), None));
     }
-    Ok(call.listed(json!({"tools": of(front)})))
+    Ok(call.listed(json!({"tools": of(front.agent, front.pull)})))
 }
 
 /// The names of a tool's arguments, by tool; read once.
@@ -64,7 +102,7 @@ fn arguments_of(tool: &str) -> Option<&'static [String]> {
 pub async fn call(front: &Rc<Front>, call: &Call, params: &str) -> Handled {
     let params: CallToolRequestParams = server::params(params)?;
     let name = params.name.as_ref();
-    let known: Vec<String> = of(front).into_iter().map(|tool| tool.name.into_owned()).collect();
+    let known: Vec<String> = of(front.agent, front.pull).into_iter().map(|tool| tool.name.into_owned()).collect();
     if !known.iter().any(|tool| tool == name) {
         let names: Vec<&str> = known.iter().map(String::as_str).collect();
         let hint = match nearest(name, &names) {
@@ -337,6 +375,33 @@ mod tests {
         }
         let loaded = session.iter().filter(|tool| tool.meta.is_some()).count();
         assert_eq!(loaded, 3);
+    }
+
+    #[test]
+    fn a_session_that_may_claim_has_all_that_a_claim_needs_and_no_more_bytes() {
+        let names = |agent, pull| of(agent, pull).into_iter().map(|tool| tool.name.into_owned()).collect::<Vec<_>>();
+        assert_eq!(names(true, true), ["my_task", "report_task", "notes"]);
+        assert_eq!(names(true, false), names(true, true));
+        assert_eq!(names(false, false).len(), 10);
+        assert_eq!(names(false, true)[..10], names(false, false));
+        assert_eq!(names(false, true)[10..], ["my_task", "report_task", "notes", "claim_task"]);
+        let tools = of(false, true);
+        // With what 2026-07-28 puts around them.
+        let around = json!({"tools": tools, "ttlMs": 0, "cacheScope": "private", "resultType": "complete"});
+        let bytes = serde_json::to_vec(&around).unwrap().len();
+        assert!(bytes <= 8 << 10, "{bytes}");
+        for tool in &tools {
+            let output = tool.output_schema.as_ref().expect("each says what it answers");
+            assert_eq!(output["required"], json!(["summary", "revision"]), "{}", tool.name);
+            let required = tool.input_schema.get("required").cloned().unwrap_or_default();
+            let about_an_attempt = ["my_task", "report_task", "notes"].contains(&tool.name.as_ref());
+            assert_eq!(required.to_string().contains("attempt_id"), about_an_attempt, "{}", tool.name);
+        }
+        // What a host asks its person by stays.
+        let hints = |name: &str| tools.iter().find(|tool| tool.name == name).and_then(|tool| tool.annotations.clone());
+        assert_eq!(hints("cancel_task").unwrap().destructive_hint, Some(true));
+        assert_eq!(hints("claim_task").unwrap().destructive_hint, Some(false));
+        assert_eq!(hints("get_state").unwrap().read_only_hint, Some(true));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Ctx, Rng,
-    agent::{Allocation, Candidate},
+    agent::{Allocation, Candidate, DriverKind},
     decide::{self, decision::DecisionKind},
     event::Event,
     execute,
@@ -166,13 +166,22 @@ fn nobody(state: &State, ctx: &Ctx, run: &Run, task: &Task, candidates: &[Candid
         .iter()
         .map(|candidate| format!("- {}: {}\n", candidate.agent, candidate.out.as_deref().unwrap_or("")))
         .collect();
-    let why = if why.is_empty() { "No coding agent is declared in config.toml.\n".to_owned() } else { why };
+    let pulled = ctx.settings.agents.iter().any(|profile| profile.driver == DriverKind::Pull);
+    let why = match (why.is_empty(), pulled) {
+        (true, false) => "No coding agent is declared in config.toml.\n".to_owned(),
+        (true, true) => "Only sessions are declared as agents in config.toml.\n".to_owned(),
+        (false, _) => why,
+    };
     decide::open(state, ctx, run, DecisionKind::NoAgent, Some(task), |decision| {
         decision.question = decide::short(&format!("No agent can do {}: {}", task.id, task.spec.title()));
+        let first = match pulled {
+            true => "",
+            false => "put `[agents.session]` with `driver = \"pull\"` into config.toml, start the session anew, and ",
+        };
         decision.detail = format!(
-            "{why}\nWhat helps: install one (`orchestrator agents` lists those that can be driven) and look again; let a \
-             connected session take it (`claim_task {}`, it stays on offer); or do it with a command of your own: \
-             `orchestrator run --do CMD --verify CHECK`.",
+            "{why}\nWhat helps: install one (`orchestrator agents` lists those that can be driven) and look again; {first}\
+             let a session take it (Claude Code or any MCP client, by its tool `claim_task` with {}, which stays on \
+             offer); or do it with a command of your own: `orchestrator run --do CMD --verify CHECK`.",
             task.id
         );
         decision.criticality = 0.1;

@@ -1,6 +1,7 @@
 //! MCP over the real program: both eras, everything that a client can do wrong, decisions, and who answered them.
 
 mod bad_input;
+mod claims;
 pub mod client;
 mod decisions;
 mod eras;

@@ -44,6 +44,9 @@ async def main(mode, program, env):
             after = change.structured_content["revision"]
             if any(event["type"] == "run.finished" for event in change.structured_content["events"]):
                 break
+        claimed = None
+        if any(tool.name == "claim_task" for tool in tools.tools):
+            claimed = (await client.call_tool("claim_task", {})).structured_content
         status = await client.call_tool("get_task_status", {"task_id": run})
         wrong = await client.call_tool("get_task_status", {"task_id": "T-999"})
         print(json.dumps({
@@ -53,6 +56,7 @@ async def main(mode, program, env):
             "first": next(iter(state.structured_content)),
             "status": status.structured_content["status"],
             "wrong": wrong.is_error,
+            "claimed": claimed,
         }))
 
 

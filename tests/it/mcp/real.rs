@@ -36,13 +36,19 @@ fn installed(variable: &str, place: &str) -> Option<PathBuf> {
 #[test]
 fn the_python_sdk_in_its_three_modes() {
     let Some(python) = installed("ORCHESTRATOR_MCP_PYTHON", "python-mcp/bin/python") else { return };
-    for mode in ["legacy", "auto", "2026-07-28"] {
+    for (mode, tools) in [("legacy", 10), ("auto", 14), ("2026-07-28", 14)] {
         let sandbox = Sandbox::new();
+        if tools == 14 {
+            sandbox.configure(super::claims::PULL);
+        }
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/mcp/python_client.py");
         let env = json!(sandbox.env().into_iter().collect::<std::collections::BTreeMap<_, _>>());
         let arguments = [script.to_str().unwrap(), mode, PROGRAM, &env.to_string()];
         let said = sandbox.finish(sandbox.command_of(&python, &arguments)).exits(0).json();
-        assert_eq!(said["tools"], 10, "{mode}: {said}");
+        assert_eq!(said["tools"], tools, "{mode}: {said}");
+        // Nothing is on offer, which is an answer and no mistake.
+        assert_eq!(said["claimed"]["task"], Value::Null, "{mode}: {said}");
+        assert_eq!(said["claimed"]["summary"].is_string(), tools == 14, "{mode}: {said}");
         assert_eq!(said["prompts"], json!(["decide", "inbox", "status"]), "{mode}");
         assert_eq!((&said["resources"], &said["wrong"]), (&json!(0), &json!(true)), "{mode}");
         assert_eq!((&said["first"], &said["status"]), (&json!("summary"), &json!("completed")), "{mode}: {said}");
