@@ -48,7 +48,7 @@ fn of_a_claim(mut tool: Tool) -> Tool {
     tool.meta = None;
     let schema = Arc::make_mut(&mut tool.input_schema);
     if schema.get("properties").is_some_and(|properties| properties.get("attempt_id").is_some()) {
-        schema["properties"]["attempt_id"]["description"] = "T-4.1, of claim_task".into();
+        schema["properties"]["attempt_id"]["description"] = "T-4.1".into();
         if let Value::Array(required) = schema.entry("required").or_insert_with(|| json!([])) {
             required.push("attempt_id".into());
         }
