@@ -198,7 +198,14 @@ pub fn kill_everything(scale: Scale) -> Vec<Row> {
         command.args(["run", "--json", "--key", "bench", "--plan"]).arg(&plan);
         command.spawn().expect("our program runs")
     };
-    let mut settled: std::collections::BTreeSet<String> = std::collections::BTreeSet::new();
+    let runs = || {
+        let mut ran: BTreeMap<String, u32> = BTreeMap::new();
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        text.lines().for_each(|line| *ran.entry(line.to_owned()).or_default() += 1);
+        ran
+    };
+    // What had ended, with how often it had run by then: one that an earlier kill interrupted may have run twice.
+    let mut settled: BTreeMap<String, u32> = BTreeMap::new();
     let mut firsts_ms = Vec::new();
     // At half, and then again and again a little later: one look is no figure.
     for kills in 0..if scale == Scale::Full { 5 } else { 2 } {
@@ -208,7 +215,10 @@ pub fn kill_everything(scale: Scale) -> Vec<Row> {
         let report = sandbox.connect().call("get_report", json!({"run": "R-1"}));
         let done = report["tasks"].as_array().cloned().unwrap_or_default();
         let done = done.iter().filter(|task| task["status"] == "completed");
-        settled.extend(done.filter_map(|task| task["name"].as_str().map(str::to_owned)));
+        let ran = runs();
+        for name in done.filter_map(|task| task["name"].as_str()) {
+            settled.entry(name.to_owned()).or_insert(ran.get(name).copied().unwrap_or_default());
+        }
         // Until nobody is left: what a job started may go on for a moment.
         loop {
             let left = sandbox.processes();
@@ -228,11 +238,9 @@ pub fn kill_everything(scale: Scale) -> Vec<Row> {
     }
     assert!(client.wait().expect("it ends").success(), "the run did not complete after kill -9");
     let first_ms = median(&mut firsts_ms);
-    let text = std::fs::read_to_string(&log).expect("the log");
-    let mut ran: BTreeMap<&str, u32> = BTreeMap::new();
-    text.lines().for_each(|line| *ran.entry(line).or_default() += 1);
+    let ran = runs();
     let missing = tasks - ran.len();
-    let repeated = settled.iter().filter(|name| ran.get(name.as_str()).is_some_and(|count| *count > 1)).count();
+    let repeated = settled.iter().filter(|(name, by_then)| ran.get(*name).is_some_and(|count| count > by_then)).count();
     let twice = ran.values().filter(|count| **count > 1).count();
     vec![
         Row::bound(
