@@ -112,6 +112,12 @@ struct KnownAgent {
     mode: Option<&'static str>,
     /// Its own sandbox does not nest in ours.
     own_sandbox: bool,
+    /// Whose quota it uses, where that is not its own.
+    account: Option<&'static str>,
+    /// Variables that make it ask us, and keep it from changing itself.
+    vars: &'static [(&'static str, &'static str)],
+    /// Folders below the home folder where it keeps its own state.
+    folders: &'static [&'static str],
 }
 
 /// The agents that are looked for on every PATH, first choice first.
@@ -120,16 +126,12 @@ const KNOWN_AGENTS: &[KnownAgent] = &[
         id: "claude",
         driver: DriverKind::Claude,
         command: &["claude"],
-        env: &[
-            "ANTHROPIC_API_KEY",
-            "ANTHROPIC_AUTH_TOKEN",
-            "ANTHROPIC_BASE_URL",
-            "CLAUDE_CODE_OAUTH_TOKEN",
-            "CLAUDE_CONFIG_DIR",
-            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC",
-        ],
+        env: CLAUDE_ENV,
         mode: None,
         own_sandbox: false,
+        account: None,
+        vars: &[],
+        folders: &[".claude"],
     },
     KnownAgent {
         id: "codex",
@@ -138,6 +140,9 @@ const KNOWN_AGENTS: &[KnownAgent] = &[
         env: &["OPENAI_API_KEY", "CODEX_API_KEY", "CODEX_HOME"],
         mode: Some("workspace-write"),
         own_sandbox: true,
+        account: None,
+        vars: &[],
+        folders: &[".codex"],
     },
     KnownAgent {
         id: "gemini",
@@ -146,6 +151,9 @@ const KNOWN_AGENTS: &[KnownAgent] = &[
         env: &["GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GEMINI_BASE_URL"],
         mode: Some("default"),
         own_sandbox: false,
+        account: None,
+        vars: &[],
+        folders: &[".gemini"],
     },
     KnownAgent {
         id: "opencode",
@@ -154,7 +162,35 @@ const KNOWN_AGENTS: &[KnownAgent] = &[
         env: &["OPENCODE_API_KEY", "OPENCODE_CONFIG", "ANTHROPIC_API_KEY", "OPENAI_API_KEY"],
         mode: None,
         own_sandbox: false,
+        account: None,
+        // It has no mode in which it asks; whether it does is its configuration's, and by default it does not.
+        vars: &[
+            ("OPENCODE_PERMISSION", r#"{"edit":"ask","bash":"ask","webfetch":"ask","external_directory":"ask"}"#),
+            ("OPENCODE_DISABLE_AUTOUPDATE", "1"),
+        ],
+        folders: &[".local/share/opencode", ".local/state/opencode", ".config/opencode", ".cache/opencode"],
     },
+    KnownAgent {
+        id: "claude-acp",
+        driver: DriverKind::Acp,
+        command: &["claude-agent-acp"],
+        env: CLAUDE_ENV,
+        mode: Some("default"),
+        own_sandbox: false,
+        account: Some("claude"),
+        vars: &[],
+        folders: &[".claude"],
+    },
+];
+
+/// What Claude Code takes from its environment, whoever starts it.
+const CLAUDE_ENV: &[&str] = &[
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AUTH_TOKEN",
+    "ANTHROPIC_BASE_URL",
+    "CLAUDE_CODE_OAUTH_TOKEN",
+    "CLAUDE_CONFIG_DIR",
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC",
 ];
 
 /// Most tasks that an agent has at once where nothing else is said.
@@ -176,12 +212,18 @@ fn profile(id: &str, known: Option<&KnownAgent>, own: &AgentConfig) -> Option<Ag
         specialization: own.specialization.clone(),
         max_load: own.max_load.unwrap_or(MAX_LOAD).max(1),
         model: own.model.clone(),
-        account: own.account.clone().unwrap_or_else(|| id.to_owned()),
+        account: own.account.clone().unwrap_or_else(|| known.and_then(|known| known.account).unwrap_or(id).to_owned()),
         env: own.env.clone().or(known.map(|known| words(known.env))).unwrap_or_default(),
         sandbox: own.sandbox.clone().unwrap_or_else(|| sandbox.to_owned()),
         planner: own.planner.unwrap_or(true),
         price: own.price,
         mode: own.mode.clone().or(known.and_then(|known| known.mode).map(str::to_owned)),
+        vars: known
+            .iter()
+            .flat_map(|known| known.vars)
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+        folders: known.map(|known| words(known.folders)).unwrap_or_default(),
     })
 }
 

@@ -62,6 +62,10 @@ pub struct AgentProfile {
     pub price: Option<(f64, f64)>,
     /// The mode to set after a session was made (`acp`).
     pub mode: Option<String>,
+    /// Variables that make it ask us, and keep it from changing itself.
+    pub vars: Vec<(String, String)>,
+    /// Folders below the home folder where it keeps its own state, conversations too.
+    pub folders: Vec<String>,
 }
 
 /// An agent whose program was found for a run.
@@ -314,6 +318,8 @@ pub struct AgentOrder {
     pub program: String,
     /// What it is told.
     pub prompt: String,
+    /// What it is told where the conversation that should go on is gone.
+    pub anew: String,
     /// The conversation.
     pub session: String,
     /// Whether that goes on.

@@ -473,6 +473,7 @@ fn agent_order(state: &State, run: &Run, task: &Task, part: &AgentPart) -> Optio
         agent: allocation.agent.clone(),
         program: found.program.clone(),
         prompt: prompt::of(state, run, task),
+        anew: if allocation.resume { prompt::anew(state, run, task) } else { String::new() },
         session: allocation.session.clone(),
         resume: allocation.resume,
         usd: allocation.usd,

@@ -215,9 +215,11 @@ impl Hands {
                 prompt: agent.prompt.clone(),
                 session: agent.session.clone(),
                 resume: agent.resume,
+                anew: agent.anew.clone(),
                 cwd: lane.join(&order.cwd).display().to_string(),
                 model: profile.model.clone(),
                 mode: profile.mode.clone(),
+                vars: profile.vars.clone(),
                 usd: agent.usd,
                 price: profile.price,
                 mcp: Some(self.own_server()),
@@ -240,14 +242,15 @@ impl Hands {
 
     /// Where an agent keeps its own state, conversations too: without them none can be gone on with.
     fn own_folders(&self, profile: &AgentProfile, home: Option<&Path>) -> Vec<PathBuf> {
-        match profile.driver {
-            DriverKind::Claude => {
-                let named = self.secrets.of(&["CLAUDE_CONFIG_DIR".to_owned()]);
-                let named = named.into_iter().map(|(_, folder)| PathBuf::from(folder)).next();
-                named.or_else(|| Some(home?.join(".claude"))).into_iter().collect()
-            }
-            DriverKind::Acp | DriverKind::Pull => Vec::new(),
-        }
+        // A program of its own name that speaks as Claude Code does keeps its state where that does.
+        let usual = if profile.driver == DriverKind::Claude { vec![".claude".to_owned()] } else { Vec::new() };
+        let folders = if profile.folders.is_empty() { &usual } else { &profile.folders };
+        let named = self.secrets.of(&["CLAUDE_CONFIG_DIR".to_owned()]).into_iter().map(|(_, folder)| folder).next();
+        let placed = folders.iter().filter_map(|folder| match &named {
+            Some(named) if folder == ".claude" => Some(PathBuf::from(named)),
+            _ => Some(home?.join(folder)),
+        });
+        placed.collect()
     }
 
     /// Our own MCP server, as an agent starts it: it must find this daemon, whatever the agent's variables are.

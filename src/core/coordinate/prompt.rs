@@ -18,10 +18,10 @@ const NOTES_MAX: usize = 20;
 
 /// The words for an attempt of this task.
 pub fn of(state: &State, run: &Run, task: &Task) -> String {
-    let mut text = String::new();
     let allocation = task.current().and_then(|(_, live)| live.agent()).map(|part| &part.allocation);
-    let before = task.attempts.iter().rev().skip(1).find(|attempt| attempt.agent().is_some());
     if allocation.is_some_and(|allocation| allocation.resume) {
+        let mut text = String::new();
+        let before = before(task);
         // The conversation knows the task; it is told what happened since.
         let _ = match before.map(|attempt| after(state, attempt)) {
             Some(words) if !words.is_empty() => writeln!(text, "{words}"),
@@ -30,6 +30,17 @@ pub fn of(state: &State, run: &Run, task: &Task) -> String {
         rules(&mut text, run, task);
         return text;
     }
+    anew(state, run, task)
+}
+
+fn before(task: &Task) -> Option<&Attempt> {
+    task.attempts.iter().rev().skip(1).find(|attempt| attempt.agent().is_some())
+}
+
+/// The words for one that knows nothing of the task, whatever was said before.
+pub fn anew(state: &State, run: &Run, task: &Task) -> String {
+    let mut text = String::new();
+    let before = before(task);
     let _ = match &task.spec.work {
         Work::Prompt(prompt) => writeln!(text, "{}\n", prompt.trim()),
         _ => writeln!(text, "{}\n", task.spec.title()),

@@ -136,6 +136,8 @@ mod tests {
             planner: true,
             price: None,
             mode: None,
+            vars: Vec::new(),
+            folders: Vec::new(),
         }
     }
 

@@ -130,7 +130,9 @@ fn unknown(ask: &Ask) -> Judgement {
 /// What it would do, in a few words.
 fn shown(ask: &Ask) -> String {
     let word = |key: &str| ask.input.get(key).and_then(|value| value.as_str());
-    let what = ["command", "file_path", "path", "url", "query"].into_iter().find_map(word);
+    let keys = ["command", "file_path", "filePath", "filepath", "path", "url", "query", "title"];
+    let place = || ask.input.pointer("/locations/0/path").and_then(|path| path.as_str());
+    let what = keys.into_iter().find_map(word).or_else(place);
     what.map_or_else(|| ask.input.to_string(), str::to_owned)
 }
 

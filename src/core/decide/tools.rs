@@ -150,7 +150,7 @@ fn of_ours(tool: &str) -> Reading {
 }
 
 /// Names of fields that hold a path, as the agents' tools have them.
-const LOOKED_AT: &[&str] = &["file_path", "path", "notebook_path", "abs_path", "filePath"];
+const LOOKED_AT: &[&str] = &["file_path", "path", "notebook_path", "abs_path", "filePath", "filepath"];
 
 fn named<'a>(input: &'a Value, fields: &[&str]) -> Vec<&'a str> {
     let mut found: Vec<&str> = fields.iter().filter_map(|field| input.get(field)?.as_str()).collect();

@@ -99,6 +99,12 @@ impl AgentDriver for Claude {
         vec![json!({"type": "control_request", "request_id": "stop", "request": {"subtype": "interrupt"}}).to_string()]
     }
 
+    fn chatter(&self, line: &str) -> bool {
+        // What tools answered, and what is streamed piece by piece; an assistant's message says what it used.
+        serde_json::from_str::<Value>(line)
+            .map_or(true, |value| matches!(text(&value, "type"), "user" | "stream_event"))
+    }
+
     fn abilities(&self) -> &'static [&'static str] {
         &["permission", "deny_reason", "resume", "cost", "mcp", "budget"]
     }
@@ -169,7 +175,19 @@ fn assistant(talk: &mut Talk, value: &Value) -> Vec<Word> {
 
 /// What a tool is used on, in a few words.
 pub fn shown(input: &Value) -> String {
-    let keys = ["command", "file_path", "path", "url", "query", "pattern", "description", "text"];
+    let keys = [
+        "command",
+        "file_path",
+        "filePath",
+        "filepath",
+        "path",
+        "url",
+        "query",
+        "pattern",
+        "description",
+        "text",
+        "title",
+    ];
     let found = keys.iter().find_map(|key| input.get(key).and_then(Value::as_str));
     cut(&found.map_or_else(|| input.to_string(), str::to_owned))
 }

@@ -8,7 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{acp::Acp, claude::Claude, transcript::Kind};
+use super::{
+    acp::{self, Acp},
+    claude::Claude,
+    transcript::Kind,
+};
 use crate::core::agent::{AskVerdict, DriverKind, Usage};
 
 /// What a conversation is about, written down before it begins.
@@ -23,12 +27,16 @@ pub struct Brief {
     pub session: String,
     /// Whether it goes on.
     pub resume: bool,
+    /// What the agent is told where the conversation that should go on cannot be found.
+    pub anew: String,
     /// The folder that it works in.
     pub cwd: String,
     /// The model to ask for.
     pub model: Option<String>,
     /// The mode to set (`acp`).
     pub mode: Option<String>,
+    /// Variables of the profile's, besides those of the run.
+    pub vars: Vec<(String, String)>,
     /// Most US dollars.
     pub usd: Option<f64>,
     /// US dollars per million tokens, in and out, where the agent does not say.
@@ -131,8 +139,12 @@ pub struct Talk {
     pub repeated: (String, u32),
     /// How many tools it used.
     pub tools: u32,
-    /// Tool calls by number (`acp`): title and input.
-    pub calls: BTreeMap<String, (String, Value)>,
+    /// What else is known of a conversation by the Agent Client Protocol.
+    pub acp: acp::Known,
+    /// Reasons of refusals that its protocol cannot carry and that it has not been told yet.
+    pub refusals: Vec<String>,
+    /// How many tools it had used at the newest of them.
+    pub refused_at: u32,
     /// It was told to stop.
     pub interrupted: bool,
 }
@@ -177,8 +189,14 @@ pub trait AgentDriver: Send + Sync {
     fn parse(&self, talk: &mut Talk, line: &str) -> Vec<Word>;
     /// The lines that answer a question.
     fn answer(&self, talk: &Talk, ask: &OpenAsk, verdict: &AskVerdict) -> Vec<String>;
-    /// The lines that end its turn early.
+    /// The reason that these lines cannot carry, where there is one: it is told as soon as the protocol lets us.
+    fn unsaid(&self, _ask: &OpenAsk, _verdict: &AskVerdict) -> Option<String> {
+        None
+    }
+    /// The lines that end its turn early; none where there is nothing to end yet.
     fn interrupt(&self, talk: &Talk) -> Vec<String>;
+    /// Whether a line is words for people alone, which may be left out of a transcript that grew too long.
+    fn chatter(&self, line: &str) -> bool;
     /// What it can do, for `agents`.
     fn abilities(&self) -> &'static [&'static str];
 }
@@ -203,6 +221,16 @@ pub fn fold(driver: &dyn AgentDriver, talk: &mut Talk, kind: Kind, text: &str) -
         }
         Kind::Interrupted => {
             talk.interrupted = true;
+            Vec::new()
+        }
+        Kind::Refused => {
+            talk.refusals.push(text.to_owned());
+            talk.refused_at = talk.tools;
+            Vec::new()
+        }
+        Kind::Omitted => {
+            let (_, said) = text.split_once(' ').unwrap_or_default();
+            talk.says(said);
             Vec::new()
         }
         Kind::Told | Kind::Complained => Vec::new(),

@@ -87,6 +87,10 @@ pub struct Grown {
     pub bytes: u64,
 }
 
+/// A transcript longer than this keeps only what the conversation hangs on: words for people are left out from there.
+const TRANSCRIPT_BYTES_MAX: u64 = 16 << 20;
+/// Lines that wait to be read: one that floods is stopped by its own pipe, and memory stays bounded.
+const WAKES_MAX: usize = 64;
 /// A line longer than this is cut.
 const LINE_BYTES_MAX: usize = 8 << 20;
 /// How long an agent may take to go after its turn.
@@ -144,6 +148,8 @@ struct Host {
     talk: Talk,
     launch: LaunchFile,
     transcript: Transcript,
+    /// Lines that were left out of it since the last that was not.
+    omitted: u64,
     pid: i32,
     wakes: mpsc::Receiver<Wake>,
     stdin: Option<mpsc::Sender<String>>,
@@ -176,7 +182,7 @@ impl Host {
         let mut child = sandbox::spawn(command, launch.writable.as_deref())
             .map_err(|error| io::Error::new(error.kind(), format!("`{program}` cannot be started: {error}")))?;
         let pid = child.id() as i32;
-        let (to, wakes) = mpsc::channel();
+        let (to, wakes) = mpsc::sync_channel(WAKES_MAX);
         let stdin = write_lines(&mut child);
         let mut open_streams = 0;
         if let Some(stream) = child.stdout.take() {
@@ -219,6 +225,7 @@ impl Host {
             talk: Talk::new(launch.brief.clone()),
             launch,
             transcript,
+            omitted: 0,
             pid,
             wakes,
             stdin: Some(stdin),
@@ -292,7 +299,13 @@ impl Host {
 
     /// One line of the agent's.
     fn hear(&mut self, line: &str) {
-        let Ok(line) = self.transcript.write(Kind::Said, line) else { return };
+        let line = self.transcript.hide(line);
+        if self.transcript.bytes() > TRANSCRIPT_BYTES_MAX && self.driver.chatter(&line) {
+            self.omitted += 1;
+        } else {
+            self.tell_omitted();
+            let _ = self.transcript.write(Kind::Said, &line);
+        }
         let words = driver::fold(self.driver, &mut self.talk, Kind::Said, &line);
         for word in words {
             match word {
@@ -324,6 +337,14 @@ impl Host {
         }
     }
 
+    /// Says in the transcript how much was left out, and the last words up to here: a fold must come to the same.
+    fn tell_omitted(&mut self) {
+        if self.omitted > 0 {
+            let _ = self.transcript.write(Kind::Omitted, &format!("{} {}", self.omitted, self.talk.said));
+            self.omitted = 0;
+        }
+    }
+
     fn plain(&self, text: &str) -> String {
         text.replace('\u{1b}', " ")
     }
@@ -343,6 +364,11 @@ impl Host {
         }
         let _ = self.transcript.write(Kind::Answered, request);
         driver::fold(self.driver, &mut self.talk, Kind::Answered, request);
+        if let Some(reason) = self.driver.unsaid(&ask, verdict)
+            && let Ok(reason) = self.transcript.write(Kind::Refused, &reason)
+        {
+            driver::fold(self.driver, &mut self.talk, Kind::Refused, &reason);
+        }
         self.spoke = Instant::now();
         self.clock();
     }
@@ -354,10 +380,13 @@ impl Host {
         self.ended = Some(why);
         let _ = self.transcript.write(Kind::Interrupted, why);
         self.talk.interrupted = true;
-        for line in self.driver.interrupt(&self.talk) {
+        let lines = self.driver.interrupt(&self.talk);
+        // Whoever has not begun has nothing to end.
+        let patience = if lines.is_empty() { Duration::ZERO } else { INTERRUPT };
+        for line in lines {
             self.say(&line);
         }
-        self.leave_at = Some(Instant::now() + INTERRUPT);
+        self.leave_at = Some(Instant::now() + patience);
     }
 
     /// Stops or starts the clocks: nobody's time runs while it waits for an answer.
@@ -436,7 +465,8 @@ impl Host {
         }
     }
 
-    fn result(&self) -> HostResult {
+    fn result(&mut self) -> HostResult {
+        self.tell_omitted();
         let status = self.exit.map(|(status, _)| status).unwrap_or_else(|| ExitStatus::from_raw(0));
         let own = self.talk.end.as_ref().is_some_and(|end| end.done);
         match (self.ended, status.code(), status.signal()) {
@@ -465,7 +495,7 @@ fn write_lines(child: &mut Child) -> mpsc::Sender<String> {
 }
 
 /// Lines of one of the agent's streams. What is too long is cut, and what is no text is made some.
-fn read_lines(stream: impl Read + Send + 'static, to: mpsc::Sender<Wake>, of: fn(String) -> Wake) {
+fn read_lines(stream: impl Read + Send + 'static, to: mpsc::SyncSender<Wake>, of: fn(String) -> Wake) {
     thread::spawn(move || {
         let mut reader = BufReader::with_capacity(64 << 10, stream);
         let mut line = Vec::new();

@@ -20,16 +20,22 @@ pub enum Kind {
     Told,
     /// A question was answered; the text is its number.
     Answered,
+    /// A refusal's reason that the answer could not carry.
+    Refused,
+    /// So many lines were left out, because it grew too long; and the last words up to here.
+    Omitted,
     /// It was told to stop.
     Interrupted,
 }
 
 impl Kind {
-    const ALL: [(Kind, char); 5] = [
+    const ALL: [(Kind, char); 7] = [
         (Kind::Said, 'O'),
         (Kind::Complained, 'E'),
         (Kind::Told, 'I'),
         (Kind::Answered, 'A'),
+        (Kind::Refused, 'R'),
+        (Kind::Omitted, 'L'),
         (Kind::Interrupted, 'X'),
     ];
 
@@ -60,14 +66,20 @@ impl Transcript {
         Ok(Transcript { file, secrets, bytes })
     }
 
-    /// Writes one record; its form without secrets.
-    pub fn write(&mut self, kind: Kind, text: &str) -> io::Result<String> {
+    /// One line as it may be written down: without secrets.
+    pub fn hide(&self, text: &str) -> String {
         let mut text = text.trim_end_matches(['\n', '\r']).replace('\n', " ");
         for secret in &self.secrets {
             if text.contains(secret.as_str()) {
                 text = text.replace(secret.as_str(), HIDDEN);
             }
         }
+        text
+    }
+
+    /// Writes one record; its form without secrets.
+    pub fn write(&mut self, kind: Kind, text: &str) -> io::Result<String> {
+        let text = self.hide(text);
         let line = format!("{} {} {text}\n", crate::time::now().0, kind.letter());
         self.file.write_all(line.as_bytes())?;
         self.bytes += line.len() as u64;

@@ -1,6 +1,7 @@
 //! Agents, whole: the real Claude Code on a scripted model, scripted agents for what no real one does on purpose, and
 //! sessions that claim tasks.
 
+mod acp;
 mod claude;
 mod double;
 mod pull;

@@ -598,6 +598,8 @@ pub fn profile(id: &str) -> AgentProfile {
         planner: true,
         price: None,
         mode: None,
+        vars: Vec::new(),
+        folders: Vec::new(),
     }
 }
 
