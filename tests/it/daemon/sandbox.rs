@@ -66,6 +66,11 @@ impl Process {
     pub fn is_keeper(&self) -> bool {
         self.command.contains(" keeper /")
     }
+
+    /// One that serves an editor or a model's host.
+    pub fn is_front_end(&self) -> bool {
+        self.command.ends_with("--lsp") || self.command.ends_with("--mcp")
+    }
 }
 
 /// Folders of its own, and everything that was started in them.
@@ -357,6 +362,15 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
+        // Editors do not wait for their servers when they quit: one that has yet to see the end of its input gets
+        // the time to, and is one too many if it never does.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !std::thread::panicking()
+            && Instant::now() < deadline
+            && self.processes().iter().any(Process::is_front_end)
+        {
+            std::thread::sleep(Duration::from_millis(2));
+        }
         // A git step that the daemon is just taking is none of a job's.
         let git_step = |process: &Process| process.command.contains("core.hooksPath=/dev/null");
         // One whose command line is gone is at its end already.
