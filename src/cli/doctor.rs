@@ -17,7 +17,7 @@ use super::{
     render::{
         duration::bytes,
         paint::Paint,
-        table::{Cell, table},
+        table::{Cell, prose},
     },
 };
 use crate::{
@@ -98,7 +98,7 @@ fn lines(checks: &[Check], width: usize, paint: Paint) -> String {
         };
         vec![health, check.name.as_str().into(), say.into()]
     };
-    table(&checks.iter().map(row).collect::<Vec<_>>(), 0, width.max(160), paint)
+    prose(&checks.iter().map(row).collect::<Vec<_>>(), 0, width, paint)
 }
 
 fn git() -> Check {

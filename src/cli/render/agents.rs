@@ -1,6 +1,6 @@
 //! The agents at length: what each is, what it can do, how its work was judged. `status` has a line of each.
 
-use super::{duration::until, paint::Paint, table::cut};
+use super::{duration::until, paint::Paint, table::fold};
 use crate::{
     api::state::{Agent, AgentState, OrchestratorState},
     time::Timestamp,
@@ -46,7 +46,8 @@ fn one(agent: &Agent, now: Timestamp, width: usize, paint: Paint) -> String {
     text.push('\n');
     let mut line = |name: &str, what: String| {
         if !what.is_empty() {
-            text.push_str(&format!("  {name:<12}{}\n", cut(&what, width.saturating_sub(14).max(20))));
+            let lines = fold(&what, width.saturating_sub(14).max(20)).join("\n              ");
+            text.push_str(&format!("  {name:<12}{lines}\n"));
         }
     };
     line("program", agent.program.clone().unwrap_or_default());

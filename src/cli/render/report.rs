@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::{
     duration::seconds,
     paint::{Paint, glyph},
-    table::{Cell, cut, one_line, table, tail},
+    table::{Cell, cut, fold, one_line, prose, table, tail},
 };
 use crate::api::{
     Outcome, Report, TaskState,
@@ -56,8 +56,8 @@ fn of_the_run(report: &Report, width: usize, paint: Paint) -> String {
     let of_run = report.findings.iter().filter(|finding| finding.task_id.is_none());
     let said: Vec<&Finding> = of_run.filter(|finding| finding.level != FindingLevel::Warning).collect();
     for finding in said.iter().take(NOTES_MAX) {
-        let line = cut(&one_line(&finding.text), width.max(40) * 2);
-        let _ = writeln!(text, "  {} {line}", level_mark(finding.level, paint));
+        let lines = fold(&one_line(&finding.text), width.max(40) - 4).join("\n    ");
+        let _ = writeln!(text, "  {} {lines}", level_mark(finding.level, paint));
         for line in tail(&finding.tail, TAIL_LINES, 6, width).lines() {
             let _ = writeln!(text, "{}", paint.dim(line));
         }
@@ -242,7 +242,7 @@ fn not_landed(report: &Report, width: usize, paint: Paint) -> String {
         let state = paint.state(task.status);
         let _ = writeln!(text, "  {mark} {} {}: {state}", task.task_id, cut(&one_line(title(task)), 60));
         if !task.reason.is_empty() {
-            let _ = writeln!(text, "    {}", cut(&one_line(&task.reason), width.max(40) - 4));
+            text.push_str(&prose(&[vec![task.reason.as_str().into()]], 4, width, paint));
         }
         text.push_str(&paint.dim(&tail(&task.tail, TAIL_LINES, 6, width)));
     }

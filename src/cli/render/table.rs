@@ -1,4 +1,5 @@
-//! Columns that line up, cut to a width. A cell is one line; what is wider than its share ends in `…`.
+//! Columns that line up. Where one row is one line, what is wider than its share ends in `…`; what people must be able to
+//! read whole goes on below itself.
 
 use super::paint::Paint;
 
@@ -26,8 +27,18 @@ impl Cell {
 }
 
 /// Rows with columns lined up and two spaces between them, indented by `indent`; the last column takes what is left of
-/// `width`, at least twenty columns.
+/// `width`, at least twenty columns, and is cut there.
 pub fn table(rows: &[Vec<Cell>], indent: usize, width: usize, paint: Paint) -> String {
+    lay(rows, indent, paint, |text, used| vec![cut(text, width.saturating_sub(used).max(20))])
+}
+
+/// The same, and what is wider than the last column goes on in it, a line below.
+pub fn prose(rows: &[Vec<Cell>], indent: usize, width: usize, paint: Paint) -> String {
+    lay(rows, indent, paint, |text, used| fold(text, width.saturating_sub(used).max(20)))
+}
+
+/// `last` makes lines of the last cell's text, given the columns that are used before it.
+fn lay(rows: &[Vec<Cell>], indent: usize, paint: Paint, last: impl Fn(&str, usize) -> Vec<String>) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width_of = |column: usize| -> usize {
         rows.iter().filter(|row| row.len() > column + 1).map(|row| row[column].text.chars().count()).max().unwrap_or(0)
@@ -38,22 +49,37 @@ pub fn table(rows: &[Vec<Cell>], indent: usize, width: usize, paint: Paint) -> S
         let mut line = " ".repeat(indent);
         let mut used = indent;
         for (column, cell) in row.iter().enumerate() {
-            let last = column + 1 == row.len();
-            let shown = if last { cut(&cell.text, width.saturating_sub(used).max(20)) } else { cell.text.clone() };
-            match cell.colour {
-                Some(colour) => line.push_str(&colour(paint, &shown)),
-                None => line.push_str(&shown),
+            let painted = |shown: &str| cell.colour.map_or_else(|| shown.to_owned(), |colour| colour(paint, shown));
+            if column + 1 == row.len() {
+                let lines: Vec<String> = last(&cell.text, used).iter().map(|shown| painted(shown)).collect();
+                line.push_str(&lines.join(&format!("\n{}", " ".repeat(used))));
+                break;
             }
-            if !last {
-                let fill = widths[column] - shown.chars().count() + 2;
-                line.push_str(&" ".repeat(fill));
-                used += widths[column] + 2;
-            }
+            line.push_str(&painted(&cell.text));
+            line.push_str(&" ".repeat(widths[column] - cell.text.chars().count() + 2));
+            used += widths[column] + 2;
         }
         text.push_str(line.trim_end());
         text.push('\n');
     }
     text
+}
+
+/// The text in lines of at most `width` characters, broken between words; a longer word has a line of its own.
+pub fn fold(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.last_mut().expect("one line at least");
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.chars().count() + 1 + word.chars().count() <= width {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
 }
 
 /// The text on one line: line ends and control characters become spaces, so that no title can draw on the terminal.
@@ -93,6 +119,23 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
+
+    #[test]
+    fn what_must_be_read_whole_goes_on_below_itself() {
+        let rows = vec![
+            vec!["ok".into(), "git".into(), "git version 2.47.3".into()],
+            vec!["warn".into(), "agents".into(), "no coding agent on the PATH: install one of them".into()],
+        ];
+        expect![[r#"
+            |
+            ok    git     git version 2.47.3
+            warn  agents  no coding agent on the
+                          PATH: install one of them
+        "#]]
+        .assert_eq(&format!("|\n{}", prose(&rows, 0, 40, Paint::PLAIN)));
+        assert_eq!(fold("a-word-that-is-too-long for it", 8), ["a-word-that-is-too-long", "for it"]);
+        assert_eq!(fold("", 8), [""]);
+    }
 
     #[test]
     fn columns_line_up_and_the_last_is_cut() {
