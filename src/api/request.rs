@@ -80,6 +80,10 @@ pub struct Context {
     /// What policy sees as `environment`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
+    /// Files as an editor has them where they are not saved yet, by absolute path: the run starts from these instead of
+    /// from what the disk has. At most [`BUFFERS_BYTES_MAX`] bytes of text.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub buffers: BTreeMap<String, String>,
     /// Everything else.
     #[serde(flatten)]
     pub free: BTreeMap<String, Value>,
@@ -267,6 +271,8 @@ pub enum Remember {
 pub const DESCRIPTION_CHARS_MAX: usize = 20_000;
 /// Longest request key, in characters.
 pub const KEY_CHARS_MAX: usize = 64;
+/// Most bytes of unsaved text that a request may carry. They are kept in the journal.
+pub const BUFFERS_BYTES_MAX: usize = 1 << 20;
 
 impl Request for ProcessRequest {
     const NAME: &'static str = "a request";
@@ -288,6 +294,15 @@ impl Request for ProcessRequest {
                 let field = format!("constraints.{name}");
                 return Err(invalid(&field, &format!("`{field}` must be a number of 0 or more"), ""));
             }
+        }
+        let unsaved: usize = self.context.buffers.values().map(String::len).sum();
+        if unsaved > BUFFERS_BYTES_MAX {
+            let message = format!("`context.buffers` holds {unsaved} bytes; {BUFFERS_BYTES_MAX} is the most");
+            return Err(invalid("context.buffers", &message, "save the larger files first"));
+        }
+        if let Some(path) = self.context.buffers.keys().find(|path| !path.starts_with('/')) {
+            let message = format!("`context.buffers` names {path:?}, which is no absolute path");
+            return Err(invalid("context.buffers", &message, ""));
         }
         match &self.context.workspace {
             Some(path) if !path.starts_with('/') => Err(invalid(
@@ -506,6 +521,8 @@ mod tests {
             (json!({"description": "x", "key": "k".repeat(65)}), "key"),
             (json!({"description": "x", "jobs": 0}), "jobs"),
             (json!({"description": "x", "constraints": {"max_cost_usd": -1}}), "constraints.max_cost_usd"),
+            (json!({"description": "x", "context": {"buffers": {"a": ""}}}), "context.buffers"),
+            (json!({"description": "x", "context": {"buffers": {"/a": "x".repeat(1 << 21)}}}), "context.buffers"),
             (json!({"description": "x", "context": {"workspace": "here"}}), "context.workspace"),
         ] {
             assert_eq!(refused::<ProcessRequest>(value).2.as_deref(), Some(field));

@@ -272,6 +272,10 @@ pub struct Request {
     /// Where the plan came from: `client`, or `command` for `run --do`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan_source: Option<String>,
+    /// Files as an editor has them where they are not saved, by path from the workspace's root. Part of the base, and
+    /// forgotten once that is taken.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub buffers: BTreeMap<String, String>,
     /// Everything free in the request's context, handed on.
     #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
     pub context: serde_json::Map<String, serde_json::Value>,

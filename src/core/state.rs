@@ -256,6 +256,7 @@ impl State {
             Event::RunSurveyed { run, facts, base, notes } => self.change(*run, |run| {
                 run.facts = Some(facts.clone());
                 run.base = Some(base.clone());
+                run.request.buffers = BTreeMap::new();
                 run.notes.extend(notes.iter().cloned());
             }),
             Event::RunAnalyzed { run, analysis } => {

@@ -3,7 +3,7 @@
 //! Every effect may arrive twice, before and after a crash, and does no harm the second time.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -387,6 +387,10 @@ impl Hands {
             }
             _ => String::new(),
         };
+        let buffers = match &effect {
+            Effect::Survey { run } => state.run(*run).map(|run| run.request.buffers.clone()).unwrap_or_default(),
+            _ => BTreeMap::new(),
+        };
         let library = match &effect {
             Effect::Survey { .. } => self.library.clone(),
             _ => Library::default(),
@@ -434,7 +438,7 @@ impl Hands {
                 let _ = wakes.send(Wake::SetUp(Box::new(SetUp { order, lane: prepared.path, then })));
             };
             let report = match effect {
-                Effect::Survey { run } => survey(&repo, &checkout, run, &options, &path_var, &library),
+                Effect::Survey { run } => survey(&repo, &checkout, run, &buffers, &options, &path_var, &library),
                 Effect::PrepareLane { attempt, run, lane, commit } => {
                     let then = move |done: Result<(), String>| match done {
                         Ok(()) => Report::LanePrepared { attempt },
@@ -643,15 +647,16 @@ fn read_capped(path: &Path) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The base of a run, kept by `refname`, and what the repository has.
+/// The base of a run, kept by `refname`, with what an editor has unsaved, and what the repository has.
 pub fn look(
     repo: &Repo,
     checkout: &Path,
     refname: &str,
+    buffers: &BTreeMap<String, String>,
     options: &SnapshotOptions,
     path_var: &str,
 ) -> Result<(Snapshot, Facts), LaneError> {
-    let snapshot = repo.base(checkout, refname, options)?;
+    let snapshot = repo.base(checkout, refname, buffers, options)?;
     let files = repo.files(&snapshot.commit)?;
     let mut found = facts::gather(checkout, &files, path_var.as_ref());
     found.vcs = if repo.is_shadow() { "shadow" } else { "git" }.to_owned();
@@ -664,6 +669,7 @@ fn survey(
     repo: &Repo,
     checkout: &Path,
     run: RunId,
+    buffers: &BTreeMap<String, String>,
     options: &SnapshotOptions,
     path_var: &str,
     library: &Library,
@@ -671,7 +677,7 @@ fn survey(
     // A run of this number may have been here before: under another state folder, or before this one was deleted.
     let looked = repo
         .delete_refs(&format!("refs/orchestrator/{run}/"))
-        .and_then(|()| look(repo, checkout, &format!("refs/orchestrator/{run}/base"), options, path_var));
+        .and_then(|()| look(repo, checkout, &format!("refs/orchestrator/{run}/base"), buffers, options, path_var));
     match looked {
         Ok((snapshot, mut facts)) => {
             facts.playbooks.extend(facts::of_user(&library.config, &library.skills));
@@ -680,6 +686,10 @@ fn survey(
                 skipped.map(|skipped| (skipped.path.to_string_lossy().into_owned(), skipped.why.to_string())).collect();
             let mut notes: Vec<String> =
                 skipped.iter().map(|(path, why)| format!("{path} is not part of the run: {why}")).collect();
+            notes.extend(snapshot.unsaved.into_iter().map(|(path, why)| match why {
+                None => format!("{path} is taken as the editor has it, which is not saved yet"),
+                Some(why) => format!("what is unsaved in {path} is not part of the run: {why}"),
+            }));
             notes.extend(facts::lane_problem(checkout));
             if !facts.playbooks.is_empty() {
                 notes.extend(playbook::with_project(&playbook::builtin(), &facts).1);

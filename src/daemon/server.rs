@@ -320,7 +320,7 @@ impl Session {
             ..super::lanes::SnapshotOptions::default()
         };
         let looked = tokio::task::spawn_blocking(move || {
-            effects::look(&repo, &checkout, "refs/orchestrator/look/base", &options, &path_var)
+            effects::look(&repo, &checkout, "refs/orchestrator/look/base", &BTreeMap::new(), &options, &path_var)
         });
         let looked = looked.await.map_err(|error| ApiError::new(Code::Internal, error.to_string(), ""))?;
         looked.map(|(_, facts)| facts).map_err(|error| ApiError::new(Code::Unavailable, error.to_string(), ""))

@@ -45,9 +45,10 @@ async fn brought(shared: &Arc<Shared>, run: RunId, tasks: Option<Vec<TaskId>>) -
     };
     let unsaved = unsaved(shared, touched).await;
     if !unsaved.is_empty() {
+        let names: Vec<String> = unsaved.into_iter().map(|file| file.name).collect();
         let message = format!(
             "{run} was not brought in, nothing is changed: {} has unsaved changes, and {why}; save it and try again",
-            unsaved.join(", ")
+            names.join(", ")
         );
         return Ok((Level::Warning, message));
     }
@@ -123,8 +124,19 @@ async fn send(shared: &Arc<Shared>, run: RunId, edit: Value, files: usize) -> (L
     }
 }
 
-/// Those of these files that the editor has changes of which the disk does not, by name. Empty paths = of all files.
-pub async fn unsaved(shared: &Arc<Shared>, paths: Vec<PathBuf>) -> Vec<String> {
+/// A file that the editor has changes of which the disk does not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsaved {
+    /// As the user knows it.
+    pub name: String,
+    /// Where it is, links followed.
+    pub path: PathBuf,
+    /// What saving it would write; nothing where that is not known: the disk's is not UTF-8.
+    pub text: Option<String>,
+}
+
+/// Those of these files that are unsaved, by name. Empty paths = of all files.
+pub async fn unsaved(shared: &Arc<Shared>, paths: Vec<PathBuf>) -> Vec<Unsaved> {
     let open: Vec<(PathBuf, String)> = {
         let documents = shared.documents();
         let wanted = |path: &PathBuf| paths.is_empty() || paths.contains(path);
@@ -133,17 +145,54 @@ pub async fn unsaved(shared: &Arc<Shared>, paths: Vec<PathBuf>) -> Vec<String> {
     };
     let root = shared.root().to_owned();
     let differ = move || {
-        let differs = |(path, text): &(PathBuf, String)| match std::fs::read(path) {
-            Ok(bytes) => {
-                let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-                bytes != text.strip_prefix('\u{feff}').unwrap_or(text).as_bytes()
-            }
-            Err(_) => true,
-        };
-        let name = |path: &Path| path.strip_prefix(&root).unwrap_or(path).display().to_string();
-        let mut names: Vec<String> = open.iter().filter(|file| differs(file)).map(|(path, _)| name(path)).collect();
-        names.sort();
-        names
+        let mut unsaved: Vec<Unsaved> = open.iter().filter_map(|(path, text)| compared(&root, path, text)).collect();
+        unsaved.sort_by(|a, b| a.name.cmp(&b.name));
+        unsaved
     };
     tokio::task::spawn_blocking(differ).await.unwrap_or_default()
+}
+
+/// A buffer beside its file. Editors keep a byte order mark to themselves; saving puts it back.
+fn compared(root: &Path, path: &Path, text: &str) -> Option<Unsaved> {
+    const MARK: &str = "\u{feff}";
+    let text = text.strip_prefix(MARK).unwrap_or(text);
+    let as_saved = match std::fs::read(path) {
+        Err(_) => Some(text.to_owned()),
+        Ok(bytes) => match std::str::from_utf8(&bytes) {
+            Ok(disk) if disk.strip_prefix(MARK).unwrap_or(disk) == text => return None,
+            Ok(disk) if disk.starts_with(MARK) => Some(format!("{MARK}{text}")),
+            Ok(_) => Some(text.to_owned()),
+            Err(_) => None,
+        },
+    };
+    Some(Unsaved {
+        name: path.strip_prefix(root).unwrap_or(path).display().to_string(),
+        path: path.canonicalize().unwrap_or_else(|_| path.to_owned()),
+        text: as_saved,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_is_compared_as_it_would_be_saved() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let file = |name: &str, bytes: &[u8]| {
+            std::fs::write(root.join(name), bytes).unwrap();
+            root.join(name)
+        };
+        let text_of = |path: &Path, text: &str| compared(&root, path, text).map(|unsaved| unsaved.text);
+        let plain = file("plain", "a\n".as_bytes());
+        assert_eq!(text_of(&plain, "a\n"), None);
+        assert_eq!(text_of(&plain, "b\n"), Some(Some("b\n".to_owned())));
+        let marked = file("marked", "\u{feff}a\n".as_bytes());
+        assert_eq!(text_of(&marked, "a\n"), None, "the editor keeps the mark to itself");
+        assert_eq!(text_of(&marked, "b\n"), Some(Some("\u{feff}b\n".to_owned())));
+        let latin = file("latin", b"caf\xe9\n");
+        assert_eq!(text_of(&latin, "caf\u{e9}\n"), Some(None), "what saving would write is not known");
+        assert_eq!(compared(&root, &root.join("new"), "x").unwrap().name, "new");
+    }
 }

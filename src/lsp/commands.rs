@@ -4,16 +4,20 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
-    bring, convert,
+    bring::{self, Unsaved},
+    convert,
     follow::Wake,
     pages::{self, Page},
     shared::{Level, Shared},
 };
 use crate::{
-    api::{ApiError, Code, request::nearest},
+    api::{
+        ApiError, Code,
+        request::{BUFFERS_BYTES_MAX, nearest},
+    },
     ids::{DecisionId, RunId, TaskId},
 };
 
@@ -111,18 +115,34 @@ pub async fn execute(shared: &Arc<Shared>, command: &str, arguments: &[Value]) -
     }
 }
 
-/// Hands a request in. What is unsaved in the editor is not part of it, and that is said.
+/// Hands a request in, with what is unsaved in the editor: what the user sees is what the run starts from. A file that
+/// cannot go with it is named.
 async fn start(shared: &Arc<Shared>, mut request: Value) -> Result<Value, ApiError> {
     let unsaved = bring::unsaved(shared, Vec::new()).await;
-    if let (Some(Value::Object(context)), false) = (request.get_mut("context"), unsaved.is_empty()) {
-        context.insert("unsaved".to_owned(), json!(unsaved));
+    let (daemon, checkout) = shared.daemon_and_checkout().await?;
+    let (mut buffers, mut left, mut bytes) = (Map::new(), Vec::new(), 0);
+    for Unsaved { name, path, text } in unsaved {
+        match text.filter(|text| path.starts_with(&checkout) && bytes + text.len() <= BUFFERS_BYTES_MAX) {
+            Some(text) => {
+                bytes += text.len();
+                buffers.insert(path.display().to_string(), text.into());
+            }
+            None => left.push(name),
+        }
     }
-    let daemon = shared.daemon().await?;
+    if let Some(Value::Object(context)) = request.get_mut("context") {
+        if !buffers.is_empty() {
+            context.insert("buffers".to_owned(), buffers.into());
+        }
+        if !left.is_empty() {
+            context.insert("unsaved".to_owned(), json!(left));
+        }
+    }
     let response: Value = daemon.call("process_request", json!({"request": request})).await?;
     if let Some(run) = response["request_id"].as_str().and_then(|run| run.parse::<RunId>().ok()) {
         let _ = shared.wakes.send(Wake::Own(run));
-        if !unsaved.is_empty() {
-            let files = unsaved.join(", ");
+        if !left.is_empty() {
+            let files = left.join(", ");
             let message = format!("{run} works on what is saved: not included are unsaved changes of {files}");
             shared.tell(Level::Warning, &message);
         }

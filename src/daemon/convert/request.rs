@@ -2,7 +2,10 @@
 //!
 //! Only the form is judged here; whether a command fits the state is the core's to say.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Component, Path},
+};
 
 use serde_json::{Map, Value, json};
 
@@ -95,9 +98,11 @@ pub fn process_request(asked: ProcessRequest, given: &Given<'_>) -> Result<Reque
     let preferences = object(&asked.preferences);
     request.unenforced = unenforced(&constraints, &preferences, plan.is_some());
     let mut context = object(&asked.context);
-    // These two are fields of their own.
-    context.remove("workspace");
-    context.remove("environment");
+    // These are fields of their own.
+    for name in ["workspace", "environment", "buffers"] {
+        context.remove(name);
+    }
+    request.buffers = buffers(asked.context.buffers, given.checkout)?;
     for (name, value) in [("constraints", constraints), ("preferences", preferences)] {
         if !value.is_empty() && !context.contains_key(name) {
             context.insert(name.to_owned(), Value::Object(value));
@@ -114,6 +119,23 @@ pub fn process_request(asked: ProcessRequest, given: &Given<'_>) -> Result<Reque
     request.plan_source = plan.as_ref().map(|_| "client".to_owned());
     request.plan = plan.map(Box::new);
     Ok(request)
+}
+
+/// What an editor has unsaved, by path from the workspace's root.
+fn buffers(given: BTreeMap<String, String>, checkout: &Path) -> Result<BTreeMap<String, String>, ApiError> {
+    let inside = |(path, text): (String, String)| {
+        let name = Path::new(&path).strip_prefix(checkout).ok().filter(|name| {
+            name.components().next().is_some() && name.components().all(|part| matches!(part, Component::Normal(_)))
+        });
+        match name.and_then(Path::to_str) {
+            Some(name) => Ok((name.to_owned(), text)),
+            None => {
+                let message = format!("`context.buffers` names {path}, which is not a file of {}", checkout.display());
+                Err(ApiError::new(Code::Invalid, message, "leave it out").at_field("context.buffers"))
+            }
+        }
+    };
+    given.into_iter().map(inside).collect()
 }
 
 /// A single task as the core takes it: into a run, or as a run of its own.

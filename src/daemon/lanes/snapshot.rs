@@ -6,7 +6,7 @@
 //! a younger copy would hide an edit made in the same tick as the last `git add`.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
@@ -31,6 +31,8 @@ pub struct Snapshot {
     pub clean: bool,
     /// What was left out, named.
     pub skipped: Vec<Skipped>,
+    /// The files that were given unsaved, and why one could not be taken so.
+    pub unsaved: Vec<(String, Option<String>)>,
 }
 
 /// A lane's state as a commit.
@@ -58,9 +60,17 @@ pub(super) struct CheckoutTree {
 
 impl Repo {
     /// The base of a run: HEAD if the checkout is clean, else a hidden commit of it, untracked files included; without
-    /// any commit and any file, an empty one. Kept by `refname`.
-    pub fn base(&self, checkout: &Path, refname: &str, options: &SnapshotOptions) -> Result<Snapshot, LaneError> {
+    /// any commit and any file, an empty one. `buffers` are files as an editor has them, by path: what they say is taken
+    /// for what the disk says. Kept by `refname`.
+    pub fn base(
+        &self,
+        checkout: &Path,
+        refname: &str,
+        buffers: &BTreeMap<String, String>,
+        options: &SnapshotOptions,
+    ) -> Result<Snapshot, LaneError> {
         let CheckoutTree { tree, head, skipped, .. } = self.checkout_tree(checkout, options)?;
+        let (tree, unsaved) = self.with_buffers(checkout, tree, buffers)?;
         let clean = match &head {
             Some(head) => self.tree_of(head)? == tree,
             None => false,
@@ -71,7 +81,39 @@ impl Repo {
             (None, _) => self.commit_tree(&tree, &[], "The folder as it was when the run started")?,
         };
         self.set_ref(refname, &commit)?;
-        Ok(Snapshot { commit, tree, clean, skipped })
+        Ok(Snapshot { commit, tree, clean, skipped, unsaved })
+    }
+
+    /// The tree with the text of these buffers in it. Only files that the tree has already: what is ignored, secret or
+    /// too large stays out of it, saved or not.
+    fn with_buffers(
+        &self,
+        checkout: &Path,
+        tree: Oid,
+        buffers: &BTreeMap<String, String>,
+    ) -> Result<(Oid, Vec<(String, Option<String>)>), LaneError> {
+        if buffers.is_empty() {
+            return Ok((tree, Vec::new()));
+        }
+        let git_dir = self.git_dir_of(checkout)?;
+        let index = Scratch(self.scratch_path("index"));
+        self.bare_call(["read-tree", tree.as_str()]).index(&index.0).checked()?;
+        let (mut unsaved, mut entries) = (Vec::new(), Vec::new());
+        for (path, text) in buffers {
+            let found = self.bare_call(["ls-tree", "-z", tree.as_str(), "--"]).arg(path).checked()?.stdout;
+            let mode = found.split(|byte| *byte == b' ').next().and_then(|mode| std::str::from_utf8(mode).ok());
+            let Some(mode @ ("100644" | "100755")) = mode else {
+                unsaved.push((path.clone(), Some("it is not among the files that the run starts from".to_owned())));
+                continue;
+            };
+            // By its path, so that line ends and filters are as for a saved file.
+            let saved = self.inner.git.call(["hash-object", "-w", "--stdin", "--path"]).arg(path);
+            let blob = saved.git_dir(&git_dir).work_tree(checkout).input(text.clone().into_bytes()).line()?;
+            entries.extend_from_slice(format!("{mode} {blob}\t{path}\0").as_bytes());
+            unsaved.push((path.clone(), None));
+        }
+        self.bare_call(["update-index", "-z", "--index-info"]).index(&index.0).input(entries).checked()?;
+        Ok((self.write_tree(&index.0)?, unsaved))
     }
 
     /// The checkout's tree as it is now.

@@ -157,12 +157,16 @@ fn a_result_comes_home_as_an_edit_and_what_is_unsaved_stays() {
     let sandbox = Sandbox::new();
     let mut editor = Editor::greeted(&sandbox, capable());
     let uri = editor.open(&sandbox, "README.md", Some("one\ntwo\nthree\nunsaved"));
-    let command = "sed -i s/one/ONE/ README.md; mkdir new; printf 'fresh\\n' > new/f.txt; git rm -q src/lib.txt";
+    editor.open(&sandbox, "nowhere.txt", Some("never saved\n"));
+    // What it sees is what the user sees.
+    let command = "grep -q unsaved README.md && sed -i s/one/ONE/ README.md; \
+                   mkdir new; printf 'fresh\\n' > new/f.txt; git rm -q src/lib.txt";
     editor.command("run", json!({"description": "x", "plan": plan(command)}));
-    let warned = editor.next("window/showMessage");
-    let warning = warned["params"]["message"].as_str().unwrap();
-    assert!(warning.contains("not included are unsaved changes of README.md"), "{warning}");
     bring_in(&mut editor);
+    let left =
+        "what is unsaved in nowhere.txt is not part of the run: it is not among the files that the run starts from";
+    let noted = sandbox.run(&["report", "R-1"]).exits(0);
+    noted.says("README.md is taken as the editor has it, which is not saved yet").says(left);
     let apply = editor.next("workspace/applyEdit");
     let changes = apply["params"]["edit"]["documentChanges"].as_array().unwrap();
     let edited = changes.iter().find(|change| change["textDocument"]["uri"] == uri).unwrap();

@@ -117,7 +117,7 @@ impl World {
     }
 
     fn base(&self, repo: &Repo) -> Snapshot {
-        repo.base(&self.checkout, "refs/orchestrator/R-3/base", &SnapshotOptions::default()).unwrap()
+        repo.base(&self.checkout, "refs/orchestrator/R-3/base", &BTreeMap::new(), &SnapshotOptions::default()).unwrap()
     }
 
     fn lane(&self, repo: &Repo, at: &Oid) -> PathBuf {

@@ -23,7 +23,7 @@ fn a_repository_is_found_from_inside_and_two_work_trees_are_one_workspace() {
     // One repository, two checkouts at once: each run's result goes to its own.
     write(&other.join("only here"), "o\n");
     let repo = found.repo;
-    let base = repo.base(&other, "refs/orchestrator/R-3/base", &SnapshotOptions::default()).unwrap();
+    let base = repo.base(&other, "refs/orchestrator/R-3/base", &BTreeMap::new(), &SnapshotOptions::default()).unwrap();
     let lane = repo.prepare_lane(LaneId(1), &world.lanes, &base.commit, &other, &Prepare::default()).unwrap().path;
     write(&lane.join("b"), "2\n");
     let result = snap(&repo, &lane, &base.commit).commit;
@@ -50,7 +50,8 @@ fn a_bare_repository_with_work_trees_serves_them_and_refuses_itself() {
     assert_eq!(found.name, "project");
     write(&tree.join("a"), "dirty\n");
     let repo = found.repo;
-    let base = repo.base(&tree, "refs/orchestrator/R-3/base", &SnapshotOptions::default()).unwrap().commit;
+    let base =
+        repo.base(&tree, "refs/orchestrator/R-3/base", &BTreeMap::new(), &SnapshotOptions::default()).unwrap().commit;
     let lane = repo.prepare_lane(LaneId(1), &world.lanes, &base, &tree, &Prepare::default()).unwrap().path;
     assert_eq!(contents(&lane), contents(&tree));
     write(&lane.join("b"), "b\n");

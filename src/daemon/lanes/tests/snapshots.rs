@@ -220,3 +220,52 @@ fn lane_snapshots_name_what_changed_and_repeat_to_nothing() {
     assert_eq!(snap(&repo, &lane, &base).commit, base);
     assert_eq!(contents(&lane), world.contents());
 }
+
+#[test]
+fn what_is_still_not_saved_when_the_result_comes_stays_the_editors() {
+    let text = |head: &str, foot: &str| format!("{head}\n{}{foot}\n", "-\n".repeat(9));
+    let world = World::with(&[("a", &text("head", "foot"))]);
+    let repo = world.repo();
+    let buffers = BTreeMap::from([("a".to_owned(), text("head", "FOOT"))]);
+    let refname = "refs/orchestrator/R-3/base";
+    let base = repo.base(&world.checkout, refname, &buffers, &SnapshotOptions::default()).unwrap().commit;
+    let lane = world.lane(&repo, &base);
+    fs::write(lane.join("a"), text("HEAD", "FOOT")).unwrap();
+    let result = snap(&repo, &lane, &base).commit;
+    let applied = repo.apply(&world.plan(&base, &result)).unwrap();
+    assert_eq!(applied.conflicts, []);
+    let disk = || fs::read_to_string(world.checkout.join("a")).unwrap();
+    assert_eq!(disk(), text("HEAD", "foot"), "what was worked out is written, what the user typed is not");
+    repo.undo(&world.undo_plan(&applied)).unwrap();
+    assert_eq!(disk(), text("head", "foot"));
+}
+
+#[test]
+fn the_base_takes_what_an_editor_has_unsaved_and_leaves_the_disk() {
+    let world = World::with(&[
+        ("run.sh", "echo saved\n"),
+        (".gitattributes", "*.crlf text eol=crlf\n"),
+        ("a [1].crlf", "saved\r\n"),
+    ]);
+    executable(&world.checkout.join("run.sh"));
+    world.write(&[(".env", "SECRET=1\n")]);
+    let repo = world.repo();
+    let before = (world.private_state(), world.contents());
+    let given = [("run.sh", "echo unsaved\n"), ("a [1].crlf", "new\r\n"), (".env", "SECRET=2\n"), ("nowhere", "x\n")];
+    let buffers = given.iter().map(|(path, text)| (String::from(*path), String::from(*text))).collect();
+    let refname = "refs/orchestrator/R-3/base";
+    let base = repo.base(&world.checkout, refname, &buffers, &SnapshotOptions::default()).unwrap();
+    assert!(!base.clean);
+    let taken: Vec<(&str, bool)> = base.unsaved.iter().map(|(path, why)| (path.as_str(), why.is_none())).collect();
+    assert_eq!(taken, [(".env", false), ("a [1].crlf", true), ("nowhere", false), ("run.sh", true)]);
+    let shown = |path: &str| git(&world.checkout, &["show", &format!("{}:{path}", base.commit)]);
+    assert_eq!(shown("a [1].crlf"), "new\n", "through the filters of its path");
+    let entry = |path: &str| git(&world.checkout, &["ls-tree", base.commit.as_str(), path]);
+    assert!(entry("run.sh").starts_with("100755"), "its mode is the file's");
+    assert_eq!(entry(".env"), "");
+    assert_eq!((world.private_state(), world.contents()), before, "the user's repository is as it was");
+    let lane = world.lane(&repo, &base.commit);
+    assert_eq!(fs::read_to_string(lane.join("run.sh")).unwrap(), "echo unsaved\n");
+    assert_eq!(fs::read_to_string(lane.join("a [1].crlf")).unwrap(), "new\r\n");
+    assert_eq!(world.base(&repo).unsaved, []);
+}
