@@ -118,6 +118,8 @@ struct KnownAgent {
     vars: &'static [(&'static str, &'static str)],
     /// Folders below the home folder where it keeps its own state.
     folders: &'static [&'static str],
+    /// What it can do, where that is not what its driver can.
+    can: &'static [&'static str],
 }
 
 /// The agents that are looked for on every PATH, first choice first.
@@ -132,6 +134,7 @@ const KNOWN_AGENTS: &[KnownAgent] = &[
         account: None,
         vars: &[],
         folders: &[".claude"],
+        can: &[],
     },
     KnownAgent {
         id: "codex",
@@ -143,6 +146,7 @@ const KNOWN_AGENTS: &[KnownAgent] = &[
         account: None,
         vars: &[],
         folders: &[".codex"],
+        can: &[],
     },
     KnownAgent {
         id: "gemini",
@@ -154,6 +158,8 @@ const KNOWN_AGENTS: &[KnownAgent] = &[
         account: None,
         vars: &[],
         folders: &[".gemini"],
+        // It starts no MCP server in a folder that it does not trust, and one that it trusts may bring rules of its own.
+        can: &["permission", "deny_reason", "resume"],
     },
     KnownAgent {
         id: "opencode",
@@ -169,6 +175,7 @@ const KNOWN_AGENTS: &[KnownAgent] = &[
             ("OPENCODE_DISABLE_AUTOUPDATE", "1"),
         ],
         folders: &[".local/share/opencode", ".local/state/opencode", ".config/opencode", ".cache/opencode"],
+        can: &["permission", "deny_reason", "resume", "cost", "mcp"],
     },
     KnownAgent {
         id: "claude-acp",
@@ -180,6 +187,7 @@ const KNOWN_AGENTS: &[KnownAgent] = &[
         account: Some("claude"),
         vars: &[],
         folders: &[".claude"],
+        can: &["permission", "deny_reason", "resume", "cost", "mcp"],
     },
 ];
 
@@ -191,6 +199,8 @@ const CLAUDE_ENV: &[&str] = &[
     "CLAUDE_CODE_OAUTH_TOKEN",
     "CLAUDE_CONFIG_DIR",
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC",
+    // Which Claude Code its adapter starts.
+    "CLAUDE_CODE_EXECUTABLE",
 ];
 
 /// Most tasks that an agent has at once where nothing else is said.
@@ -224,6 +234,7 @@ fn profile(id: &str, known: Option<&KnownAgent>, own: &AgentConfig) -> Option<Ag
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect(),
         folders: known.map(|known| words(known.folders)).unwrap_or_default(),
+        can: known.map(|known| words(known.can)).unwrap_or_default(),
     })
 }
 

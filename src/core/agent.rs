@@ -66,6 +66,8 @@ pub struct AgentProfile {
     pub vars: Vec<(String, String)>,
     /// Folders below the home folder where it keeps its own state, conversations too.
     pub folders: Vec<String>,
+    /// What it can do, where that is not what its driver can.
+    pub can: Vec<String>,
 }
 
 /// An agent whose program was found for a run.

@@ -222,16 +222,19 @@ impl Hands {
                 vars: profile.vars.clone(),
                 usd: agent.usd,
                 price: profile.price,
-                mcp: Some(self.own_server()),
+                mcp: Some(self.own_server(attempt)),
             },
             secrets: profile.env.iter().filter(|name| secret(name)).cloned().collect(),
             wall_ms: order.timeout_ms,
             silence_ms: order.silence_ms.unwrap_or(SILENCE_MS),
             start_ms: START_MS,
             tokens: agent.tokens,
-            writable: (profile.sandbox != "none").then(|| {
-                agents::sandbox::writable(&lane, &tmp, home.as_deref(), &self.own_folders(profile, home.as_deref()))
-            }),
+            writable: (profile.sandbox != "none").then(|| agents::sandbox::writable(&lane, &tmp, home.as_deref())),
+            own: match (profile.driver, profile.folders.is_empty()) {
+                // A program of its own name that speaks as Claude Code does keeps its state where that does.
+                (DriverKind::Claude, true) => vec![".claude".to_owned()],
+                _ => profile.folders.clone(),
+            },
         };
         agents::write_whole(&dir.join("launch.json"), &serde_json::to_vec(&launch)?)?;
         let argv = [self.exe.display().to_string(), "agent-host".to_owned(), dir.display().to_string()];
@@ -240,22 +243,11 @@ impl Hands {
         Ok((argv.to_vec(), env))
     }
 
-    /// Where an agent keeps its own state, conversations too: without them none can be gone on with.
-    fn own_folders(&self, profile: &AgentProfile, home: Option<&Path>) -> Vec<PathBuf> {
-        // A program of its own name that speaks as Claude Code does keeps its state where that does.
-        let usual = if profile.driver == DriverKind::Claude { vec![".claude".to_owned()] } else { Vec::new() };
-        let folders = if profile.folders.is_empty() { &usual } else { &profile.folders };
-        let named = self.secrets.of(&["CLAUDE_CONFIG_DIR".to_owned()]).into_iter().map(|(_, folder)| folder).next();
-        let placed = folders.iter().filter_map(|folder| match &named {
-            Some(named) if folder == ".claude" => Some(PathBuf::from(named)),
-            _ => Some(home?.join(folder)),
-        });
-        placed.collect()
-    }
-
     /// Our own MCP server, as an agent starts it: it must find this daemon, whatever the agent's variables are.
-    fn own_server(&self) -> McpServer {
+    /// Some start their servers with a clean environment, so that what it is for must be said, too.
+    fn own_server(&self, attempt: AttemptId) -> McpServer {
         let mut env = std::collections::BTreeMap::new();
+        env.insert("ORCHESTRATOR_JOB".to_owned(), attempt.to_string());
         for name in ["HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"] {
             if let Ok(value) = std::env::var(name) {
                 env.insert(name.to_owned(), value);

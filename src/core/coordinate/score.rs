@@ -138,6 +138,7 @@ mod tests {
             mode: None,
             vars: Vec::new(),
             folders: Vec::new(),
+            can: Vec::new(),
         }
     }
 

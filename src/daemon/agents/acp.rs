@@ -4,8 +4,8 @@
 //! error, a line that is no JSON is passed over. The mode is set after the session was made, and what the agent says
 //! of it is believed more than what we asked for: in some modes it never asks us.
 //!
-//! The protocol's answer to a question is the name of an option and nothing else. So a refusal's reason is told in a turn
-//! of its own, where the agent gave up at the refusal; one that went on by itself has found its way without.
+//! The protocol's answer to a question is the name of an option and nothing else. Some end their turn at a no, others go
+//! on and guess. So a refusal's reason is told in a turn of its own, as soon as this one is over.
 
 use std::collections::BTreeMap;
 
@@ -435,14 +435,12 @@ fn turn_over(talk: &mut Talk, result: &Value) -> Vec<Word> {
     }
     let said = talk.said.clone();
     let stop = result.get("stopReason").and_then(Value::as_str).unwrap_or_default();
-    // A refused call is one that ended, too.
-    let since = talk.tools.saturating_sub(talk.refused_at) as usize;
-    let gave_up = !talk.refusals.is_empty() && !talk.interrupted && since <= talk.refusals.len();
     match stop {
-        // A no ends the turn of some: they hear why in the next.
-        "end_turn" | "cancelled" if gave_up => {
+        "end_turn" | "cancelled" if !talk.refusals.is_empty() && !talk.interrupted => {
             let reasons = std::mem::take(&mut talk.refusals).join("\n");
-            let words = format!("What you asked for was refused: {reasons}\nGo on with your task without it.");
+            let words = format!(
+                "What you asked for was refused: {reasons}\nGo on with your task without it; if it is done, say so."
+            );
             vec![prompt(talk, &words)]
         }
         "end_turn" => vec![over(talk, true, &said, None)],
@@ -769,31 +767,20 @@ mod tests {
     }
 
     #[test]
-    fn a_refusals_reason_is_told_where_it_gave_up_and_not_where_it_went_on() {
-        let refuse = |talk: &mut Talk| {
-            Acp.parse(talk, ASK);
+    fn a_refusals_reason_is_told_in_a_turn_of_its_own_however_this_one_ends() {
+        for stop in ["cancelled", "end_turn"] {
+            let mut talk = begun();
+            Acp.parse(&mut talk, ASK);
             let ask = talk.asks.remove("5").unwrap();
-            let reason = Acp.unsaid(&ask, &AskVerdict::Deny("it is Friday".into())).unwrap();
-            talk.refusals.push(reason);
-            talk.refused_at = talk.tools;
-            Acp.parse(talk, r#"{"method":"session/update","params":{"update":{"sessionUpdate":"tool_call_update","toolCallId":"c","status":"failed"}}}"#);
-        };
-        let mut talk = begun();
-        refuse(&mut talk);
-        let told = sent(&mut talk, r#"{"id":100,"result":{"stopReason":"cancelled"}}"#);
-        assert!(told.contains("it is Friday") && told.contains("\"id\":101"), "{told}");
-        assert_eq!(Acp.parse(&mut talk, r#"{"id":101,"result":{"stopReason":"end_turn"}}"#), [Word::TurnEnd]);
-        assert!(end(&talk).0);
-
-        let mut talk = begun();
-        refuse(&mut talk);
-        for step in ["one", "two"] {
-            let update = format!(
-                r#"{{"method":"session/update","params":{{"update":{{"sessionUpdate":"tool_call_update","toolCallId":"{step}","status":"completed","kind":"read"}}}}}}"#
-            );
-            Acp.parse(&mut talk, &update);
+            talk.refusals.extend(Acp.unsaid(&ask, &AskVerdict::Deny("it is Friday".into())));
+            let over = json!({"id": 100, "result": {"stopReason": stop}}).to_string();
+            let told = sent(&mut talk, &over);
+            assert!(told.contains("it is Friday") && told.contains("\"id\":101"), "{told}");
+            // The first turn's answer, come twice, is not the second's.
+            assert!(Acp.parse(&mut talk, &over).is_empty());
+            assert_eq!(Acp.parse(&mut talk, r#"{"id":101,"result":{"stopReason":"end_turn"}}"#), [Word::TurnEnd]);
+            assert!(end(&talk).0);
         }
-        assert_eq!(Acp.parse(&mut talk, r#"{"id":100,"result":{"stopReason":"end_turn"}}"#), [Word::TurnEnd]);
     }
 
     #[test]

@@ -143,8 +143,6 @@ pub struct Talk {
     pub acp: acp::Known,
     /// Reasons of refusals that its protocol cannot carry and that it has not been told yet.
     pub refusals: Vec<String>,
-    /// How many tools it had used at the newest of them.
-    pub refused_at: u32,
     /// It was told to stop.
     pub interrupted: bool,
 }
@@ -225,7 +223,6 @@ pub fn fold(driver: &dyn AgentDriver, talk: &mut Talk, kind: Kind, text: &str) -
         }
         Kind::Refused => {
             talk.refusals.push(text.to_owned());
-            talk.refused_at = talk.tools;
             Vec::new()
         }
         Kind::Omitted => {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::driver;
-use crate::core::agent::{AgentProfile, DriverKind, FoundAgent};
+use crate::core::agent::{AgentProfile, FoundAgent};
 
 /// How long a program may take to say its version.
 const VERSION_MAX: Duration = Duration::from_secs(10);
@@ -21,9 +21,13 @@ type Program = (PathBuf, SystemTime);
 /// What programs said: asking some takes a second.
 static KNOWN: LazyLock<Mutex<HashMap<Program, Option<String>>>> = LazyLock::new(Mutex::default);
 
-/// What a driver's agents can do, in words.
-pub fn abilities(kind: DriverKind) -> &'static [&'static str] {
-    driver::of(kind).map_or(&["claim", "lease"], |driver| driver.abilities())
+/// What an agent can do, in words: its driver's, unless its own are known.
+pub fn abilities(profile: &AgentProfile) -> Vec<String> {
+    let drivers = || driver::of(profile.driver).map_or(&["claim", "lease"][..], |driver| driver.abilities());
+    match profile.can.is_empty() {
+        true => drivers().iter().map(|word| (*word).to_owned()).collect(),
+        false => profile.can.clone(),
+    }
 }
 
 /// Those of `profiles` whose program is on `path_var`. Blocks.

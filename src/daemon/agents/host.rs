@@ -24,6 +24,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    claude::shown,
     driver::{self, AgentDriver, Brief, Talk, Word},
     keeper::socket,
     sandbox,
@@ -50,6 +51,9 @@ pub struct LaunchFile {
     pub tokens: Option<u64>,
     /// Folders that may be written to; `None` = no sandbox.
     pub writable: Option<Vec<PathBuf>>,
+    /// The agent's own folders below the home folder of whoever asked, which may be written to as well.
+    #[serde(default)]
+    pub own: Vec<String>,
 }
 
 /// How it ended: `result.json`.
@@ -179,7 +183,11 @@ impl Host {
         let mut command = Command::new(program);
         command.args(arguments).current_dir(&launch.brief.cwd).envs(plan.env.iter().cloned());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-        let mut child = sandbox::spawn(command, launch.writable.as_deref())
+        let writable = launch.writable.clone().map(|mut writable| {
+            writable.extend(sandbox::own(&launch.own, |name| std::env::var_os(name)));
+            writable
+        });
+        let mut child = sandbox::spawn(command, writable.as_deref())
             .map_err(|error| io::Error::new(error.kind(), format!("`{program}` cannot be started: {error}")))?;
         let pid = child.id() as i32;
         let (to, wakes) = mpsc::sync_channel(WAKES_MAX);
@@ -315,7 +323,7 @@ impl Host {
                 Word::Tool(tool, what) => println!("· {tool} {}", self.plain(&what)),
                 Word::ToolDone(true) => {}
                 Word::ToolDone(false) => println!("  (it did not work)"),
-                Word::Ask(ask) => println!("? asks to use {}", ask.tool),
+                Word::Ask(ask) => println!("? asks to use {} {}", ask.tool, self.plain(&shown(&ask.input))),
                 Word::Withdrawn(_) => {}
                 Word::Warn(what) => println!("! {}", self.plain(&what)),
             }

@@ -5,6 +5,7 @@
 //! and signals to processes outside. Elsewhere there is none, and `doctor` and `status` say so.
 
 use std::{
+    ffi::OsString,
     io,
     path::{Path, PathBuf},
     process::{Child, Command},
@@ -50,14 +51,31 @@ pub fn abi() -> i64 {
     0
 }
 
-/// Everything that an agent in this lane may write to. Its own folders are made; others that are not there are left out.
-pub fn writable(lane: &Path, tmp: &Path, home: Option<&Path>, own: &[PathBuf]) -> Vec<PathBuf> {
+/// Where an agent keeps its own state, conversations too: without these folders none can be gone on with. They are
+/// named as they are below a home folder; whoever moved them says so by `variable`. Each is made.
+pub fn own(folders: &[String], variable: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
+    let moved = [
+        (".claude", "CLAUDE_CONFIG_DIR"),
+        (".config/", "XDG_CONFIG_HOME"),
+        (".local/share/", "XDG_DATA_HOME"),
+        (".local/state/", "XDG_STATE_HOME"),
+        (".cache/", "XDG_CACHE_HOME"),
+    ];
+    let absolute = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let placed = folders.iter().filter_map(|folder| {
+        let elsewhere = moved.iter().find_map(|(usual, name)| {
+            let rest = folder.strip_prefix(usual)?;
+            Some(absolute(name)?.join(rest))
+        });
+        elsewhere.or_else(|| Some(absolute("HOME")?.join(folder)))
+    });
+    // What cannot be made is missed by the agent, and it says so.
+    placed.inspect(|folder| drop(std::fs::create_dir_all(folder))).filter(|folder| folder.exists()).collect()
+}
+
+/// Everything that an agent in this lane may write to beside its own folders; what is not there is left out.
+pub fn writable(lane: &Path, tmp: &Path, home: Option<&Path>) -> Vec<PathBuf> {
     let mut paths = vec![lane.to_owned(), tmp.to_owned()];
-    for folder in own {
-        // What cannot be made is missed by the agent, and it says so.
-        let _ = std::fs::create_dir_all(folder);
-        paths.push(folder.clone());
-    }
     // A lane's `.git` is a file that names its folder in the repository; the objects are the repository's own.
     if let Ok(text) = std::fs::read_to_string(lane.join(".git"))
         && let Some(git_dir) = text.trim().strip_prefix("gitdir: ")
@@ -110,6 +128,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_agents_own_folders_are_where_its_environment_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let variable = |name: &str| match name {
+            "HOME" => Some(dir.path().join("home").into_os_string()),
+            "XDG_CONFIG_HOME" => Some(dir.path().join("settings").into_os_string()),
+            "XDG_STATE_HOME" => Some("not/absolute".into()),
+            _ => None,
+        };
+        let folders = [".config/opencode", ".local/state/opencode", ".gemini"].map(str::to_owned);
+        let placed = own(&folders, variable);
+        let expected = ["settings/opencode", "home/.local/state/opencode", "home/.gemini"];
+        assert_eq!(placed, expected.map(|folder| dir.path().join(folder)));
+        assert!(placed.iter().all(|folder| folder.is_dir()));
+    }
+
+    #[test]
     fn a_confined_process_writes_only_where_it_may() {
         if abi() == 0 {
             assert!(std::env::var_os("ORCHESTRATOR_CI").is_none(), "this kernel has no Landlock");
@@ -124,7 +158,7 @@ mod tests {
         std::fs::write(outside.join("read"), "r").unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", script]).current_dir(dir.path());
-        let places = writable(&lane, &lane, None, &[]);
+        let places = writable(&lane, &lane, None);
         let status = spawn(command, Some(&places)).unwrap().wait().unwrap();
         assert!(status.success(), "reading is free");
         assert!(lane.join("in").exists());

@@ -188,7 +188,7 @@ pub fn agent_list(view: &View<'_>, found: &[FoundAgent]) -> Vec<Agent> {
             program: there.map(|found| found.program.clone()),
             command: profile.command.join(" "),
             sandbox: Some(profile.sandbox.clone()),
-            abilities: crate::daemon::agents::abilities(profile.driver).iter().map(|word| (*word).to_owned()).collect(),
+            abilities: crate::daemon::agents::abilities(profile),
             record: record(view.state, &profile.id),
         });
     }

@@ -1,4 +1,5 @@
-//! A scripted model for the real Claude Code: `tests/doubles/anthropic.py`, on a port of its own.
+//! A scripted model for real agents, on a port of its own: `tests/doubles/anthropic.py` for Claude Code, and
+//! `tests/doubles/openai.py` for those that speak OpenAI's or Gemini's language.
 
 use std::{
     path::Path,
@@ -18,12 +19,21 @@ pub struct Model {
 }
 
 impl Model {
-    /// Starts it with these turns.
+    /// Starts Claude's with these turns.
     pub fn start(sandbox: &Sandbox, python: &Path, name: &str, turns: Value) -> Model {
+        Model::of(sandbox, python, ("anthropic.py", &[]), name, turns)
+    }
+
+    /// Starts the others' with these steps.
+    pub fn start_open(sandbox: &Sandbox, python: &Path, name: &str, steps: Value) -> Model {
+        Model::of(sandbox, python, ("openai.py", &["--log-body"]), name, steps)
+    }
+
+    fn of(sandbox: &Sandbox, python: &Path, (file, more): (&str, &[&str]), name: &str, turns: Value) -> Model {
         let script = sandbox.file(&format!("{name}.json"), turns.to_string());
         let (port, log) = (sandbox.root.join(format!("{name}.port")), sandbox.root.join(format!("{name}.log")));
         let mut command = sandbox.command_of(python, &[]);
-        command.arg(super::double_file("anthropic.py")).arg("--script").arg(script);
+        command.arg(super::double_file(file)).args(more).arg("--script").arg(script);
         command.args(["--port", "0", "--port-file"]).arg(&port).arg("--log").arg(&log);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().unwrap();

@@ -5,6 +5,7 @@ mod acp;
 mod claude;
 mod double;
 mod pull;
+mod real;
 mod rogue;
 
 use std::path::{Path, PathBuf};

@@ -600,6 +600,7 @@ pub fn profile(id: &str) -> AgentProfile {
         mode: None,
         vars: Vec::new(),
         folders: Vec::new(),
+        can: Vec::new(),
     }
 }
 
