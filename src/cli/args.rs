@@ -488,6 +488,15 @@ pub enum PolicyWhat {
     },
     /// Every rule in force, where it stands, and what was left out
     List,
+    /// Name the past decisions of this workspace that other rules or another threshold would turn: 0 none, 1 some
+    Replay {
+        /// A policy.toml to try in place of your own [default: the rules as their files have them now]
+        #[arg(long, value_name = "FILE")]
+        with: Option<PathBuf>,
+        /// As sure as this, and nothing would be asked: from 0.5 to 1 [default: the configuration's]
+        #[arg(long, value_name = "SHARE")]
+        threshold: Option<f64>,
+    },
     /// Take a rule out of your own policy.toml
     Forget {
         /// Its id

@@ -140,6 +140,7 @@ fn dispatch(cli: Cli, console: &mut Console) -> Result<Exit, CliError> {
                 policy::check(console, &workspace, &explain::Asked { lane, environment, task }, &command)
             }
             PolicyWhat::List => policy::list(console, &workspace),
+            PolicyWhat::Replay { with, threshold } => policy::replay(console, &workspace, with.as_deref(), threshold),
             PolicyWhat::Forget { id } => policy::forget(console, &workspace, &id),
         },
         Some(Verb::Hook { what: HookWhat::Permission }) => hook::permission(console, &workspace),

@@ -1,6 +1,6 @@
 //! `policy`: what the rules say to a command, which rules are in force, and taking one of the user's own out again.
 
-use std::{fs, path::Path};
+use std::{fs, ops::ControlFlow, path::Path, sync::Arc};
 
 use serde_json::json;
 
@@ -12,8 +12,17 @@ use super::{
 use crate::{
     api::{ApiError, Code},
     config::{Config, Places},
-    core::decide::policy::{PolicyError, Tier, without},
-    daemon::policy,
+    core::{
+        Event,
+        decide::{
+            gate::Place,
+            hindsight::Hindsight,
+            policy::{PolicyError, Tier, without},
+        },
+    },
+    daemon::{self, policy},
+    ids::LaneId,
+    store::verify,
     time::now,
 };
 
@@ -90,6 +99,94 @@ pub fn list(console: &mut Console, workspace: &Path) -> Result<Exit, CliError> {
         text
     })?;
     Ok(Exit::Completed)
+}
+
+/// Names the past decisions that other rules or another threshold would turn. Reads the journal beside a live daemon or
+/// without one, and changes nothing. The exit status is 0 where none would be, 1 where some would.
+pub fn replay(
+    console: &mut Console,
+    workspace: &Path,
+    with: Option<&Path>,
+    threshold: Option<f64>,
+) -> Result<Exit, CliError> {
+    let config = |error: crate::config::ConfigError| CliError::usage(error.message, error.hint);
+    let places = places()?;
+    let mut settings = Config::load(&places).map_err(config)?.settings();
+    let policy = match with {
+        Some(file) if !file.is_file() => {
+            let hint = "name a policy.toml to try; `orchestrator policy list` has the files in force";
+            return Err(CliError::usage(format!("there is no file {}", file.display()), hint));
+        }
+        Some(file) => policy::load_with(&places, Some(workspace), file),
+        None => policy::load(&places, Some(workspace)),
+    };
+    settings.rules.policy = Arc::new(policy.map_err(refused)?);
+    if let Some(threshold) = threshold {
+        if !(0.5..=1.0).contains(&threshold) {
+            let hint = "below one half a guess would do, above 1 nothing is sure; try 0.9";
+            return Err(CliError::usage(format!("a threshold of {threshold} makes no sense"), hint));
+        }
+        settings.decisions.threshold = threshold;
+    }
+    let dir = daemon::folder_of(workspace)?;
+    let place = |lane: LaneId| {
+        let lane = dir.join("lanes").join(lane.to_string()).display().to_string();
+        Place { cwd: lane.clone(), root: lane, lane: true, sandboxed: false, home: std::env::var("HOME").ok() }
+    };
+    let mut hindsight = Hindsight::new(&settings, &place);
+    let mut unreadable = None;
+    let read = verify::read(&dir, &mut |commit| match serde_json::from_slice::<Vec<Event>>(&commit.events) {
+        Ok(events) => {
+            events.into_iter().for_each(|event| hindsight.take(commit.at, event));
+            ControlFlow::Continue(())
+        }
+        Err(error) => {
+            unreadable = Some((commit.position.0, error.to_string()));
+            ControlFlow::Break(())
+        }
+    });
+    let unavailable = |what: String, hint: &str| CliError::from(ApiError::new(Code::Unavailable, what, hint));
+    read.map_err(|error| unavailable(error.to_string(), "see: orchestrator journal verify"))?;
+    if let Some((position, error)) = unreadable {
+        let hint = "use the version of this program that wrote it";
+        return Err(unavailable(format!("commit {position} is not one that this version knows: {error}"), hint));
+    }
+    let (looked, turned) = (hindsight.looked, hindsight.turned);
+    let summary = format!(
+        "{} of {looked} past decisions would be turned by policy {} at threshold {}",
+        turned.len(),
+        settings.rules.policy.version,
+        settings.decisions.threshold
+    );
+    let object = json!({
+        "summary": summary, "policy_version": settings.rules.policy.version,
+        "threshold": settings.decisions.threshold, "looked": looked, "turned": turned,
+    });
+    console.reply(&object, |_, paint| {
+        let mut text = format!("{summary}\n");
+        for one in &turned {
+            let id = one.decision.map_or_else(|| one.task.to_string(), |decision| decision.to_string());
+            text += &format!(
+                "{} {} -> {}  {}\n  {}\n",
+                paint.bold(&id),
+                one.was.way.word(),
+                paint.yellow(one.would.way.word()),
+                one.what,
+                paint.dim(&format!(
+                    "{}: by {} then, by {} now{}",
+                    one.at,
+                    one.was.by,
+                    one.would.by,
+                    match one.rules_hit.is_empty() {
+                        true => String::new(),
+                        false => format!(" (rules {})", one.rules_hit.join(", ")),
+                    }
+                )),
+            );
+        }
+        text
+    })?;
+    Ok(if turned.is_empty() { Exit::Completed } else { Exit::Failed })
 }
 
 /// Takes a rule out of the user's file.

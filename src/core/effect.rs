@@ -297,6 +297,7 @@ pub fn after(state: &State, settings: &Settings, event: &Event, effects: &mut Ve
         | Event::Taught { .. }
         | Event::Acted { .. }
         | Event::ActProven { .. }
+        | Event::ActUnknown { .. }
         | Event::RuleRemembered { .. }
         | Event::RuleForgotten { .. }
         | Event::SharedReady { .. }

@@ -256,6 +256,9 @@ pub enum Event {
     /// It turned out right, or was undone.
     #[serde(rename = "act.proven")]
     ActProven { number: u64, right: bool },
+    /// Its attempt was over before anything judged it: it counts neither way.
+    #[serde(rename = "act.unknown")]
+    ActUnknown { number: u64 },
     /// A person wants an answer to be remembered for a kind of action.
     #[serde(rename = "rule.remembered")]
     RuleRemembered { rule: Box<Remembered> },

@@ -6,20 +6,13 @@
 
 use super::{
     Ctx,
-    decide::{
-        self,
-        decision::DecisionKind,
-        effects::is_production,
-        gate::Verdict,
-        ladder::Case,
-        learned::{self, Ruling},
-    },
+    decide::start,
     event::Event,
     graph, land,
-    plan::spec::{Effect as Touches, Kind},
+    plan::spec::Kind,
     run::{Proving, Run, RunState, Shared, Trigger},
     state::{RunIndex, State},
-    task::{Attempt, Settled, Task},
+    task::{Attempt, Task},
     track::moved,
 };
 use crate::ids::{AttemptId, LaneId};
@@ -168,12 +161,17 @@ fn claim_shared(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex) -> Vec<Ev
     }
     let left = run.allowed.spawns.map_or(u32::MAX, |spawns| spawns.saturating_sub(run.spawned));
     let most = most.min(left) as usize;
-    let due = index.ready_shared.iter().take(most);
-    due.map(|(_, _, position)| {
+    let mut claims = Vec::new();
+    for (_, _, position) in index.ready_shared.iter().take(most) {
         let task = &state.tasks[&run.tasks[*position as usize]];
-        claimed(next_attempt(task), None, None)
-    })
-    .collect()
+        let before = start::before(state, ctx, run, task);
+        if !before.is_empty() {
+            // Those that came before it start with the next answer.
+            return before;
+        }
+        claims.push(claimed(next_attempt(task), None, None));
+    }
+    claims
 }
 
 /// Whether the next task of a plan that is done in order reads in the shared lane.
@@ -210,70 +208,13 @@ fn claim_own(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex) -> Option<Ve
         }
         !clashes
     })?;
-    if task.spec.effect == Touches::External && !task.approved {
-        return Some(may_act_outside(state, ctx, run, task));
+    let before = start::before(state, ctx, run, task);
+    if !before.is_empty() {
+        return Some(before);
     }
     let lane = state.free_lane(ctx.settings.lanes_max)?;
     let from = run.tip_commit()?.to_owned();
     Some(vec![claimed(next_attempt(task), Some(lane), Some(from))])
-}
-
-/// A command that acts outside runs when a person allows it, or when those like it have been allowed so often, and never
-/// refused, that its class is proven.
-fn may_act_outside(state: &State, ctx: &Ctx, run: &Run, task: &Task) -> Vec<Event> {
-    let environment = task.spec.extras().environment.as_deref().or(run.request.environment.as_deref());
-    let criticality = if environment.is_some_and(is_production) { 0.9 } else { 0.7 };
-    let case = learned::case_of_task(run, task, criticality, ctx.now);
-    let why = match learned::rule(state, ctx.settings, run.id, &case, Verdict::None, false) {
-        Ruling::Ask(why) => why,
-        Ruling::Decided { yes, ground, rule } => {
-            let what = super::track::command_line(&task.spec);
-            let act = learned::act(state, ctx, task, case, &what, (yes, ground, rule));
-            let then = match yes {
-                true => Event::TaskApproved { task: task.id },
-                false => land::settled(task, Settled::Cancelled, &format!("not allowed, as {} says", ground.word())),
-            };
-            return vec![act, then];
-        }
-    };
-    vec![asked_outside(state, ctx, run, task, case, why)]
-}
-
-/// The question that stands before an effect outside.
-pub fn ask_external(state: &State, ctx: &Ctx, run: &Run, task: &Task) -> Event {
-    let environment = task.spec.extras().environment.as_deref().or(run.request.environment.as_deref());
-    let criticality = if environment.is_some_and(is_production) { 0.9 } else { 0.7 };
-    asked_outside(
-        state,
-        ctx,
-        run,
-        task,
-        learned::case_of_task(run, task, criticality, ctx.now),
-        "criticality".to_owned(),
-    )
-}
-
-fn asked_outside(state: &State, ctx: &Ctx, run: &Run, task: &Task, case: Case, why: String) -> Event {
-    let criticality = case.criticality;
-    let detail = format!(
-        "`{}` has effects outside the repository that git cannot take back.{}",
-        super::track::command_line(&task.spec),
-        match &task.spec.extras().compensate {
-            Some(compensate) => format!(" Its plan can take them back with `{}`.", compensate.command.join(" ")),
-            None => " Its plan names no way to take them back.".to_owned(),
-        }
-    );
-    decide::open(state, ctx, run, DecisionKind::Permission, Some(task), |decision| {
-        decision.question = decide::short(&format!("May {} run? {}", task.id, task.spec.title()));
-        decision.detail = detail;
-        decision.criticality = criticality;
-        decision.case = Some(Box::new(case));
-        decision.why = Some(why);
-        decision.options = vec![
-            decide::choice("allow", "Run it", "It runs once, now.", false),
-            decide::choice("deny", "Do not run it", "The task is cancelled; what needs it is blocked.", true),
-        ];
-    })
 }
 
 fn claimed(attempt: AttemptId, lane: Option<LaneId>, from: Option<String>) -> Event {

@@ -53,13 +53,8 @@ pub enum Command {
         text: Option<String>,
         /// Who says so.
         by: By,
-    },
-    /// From now on the answer that a decision had holds for its kind of action.
-    Remember {
-        /// Which decision.
-        decision: DecisionId,
-        /// Everywhere, or in its run only.
-        always: bool,
+        /// Whether it holds for its kind of action from now on, and how far.
+        remember: Remember,
     },
     /// No longer.
     ForgetRule(String),
@@ -122,6 +117,18 @@ pub enum Command {
         /// What.
         word: AgentWord,
     },
+}
+
+/// How long an answer holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Remember {
+    /// Once.
+    #[default]
+    Once,
+    /// For its kind of action, in its run.
+    Run,
+    /// For its kind of action, everywhere in the workspace.
+    Always,
 }
 
 /// What an agent says through our own calls.

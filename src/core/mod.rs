@@ -199,7 +199,10 @@ fn apply(state: &mut State, ctx: &Ctx, events: Vec<Event>, step: &mut Step) {
     if step.events.len() - step.cuts.last().unwrap_or(&0) >= CUT_EVERY {
         step.cuts.push(step.events.len());
     }
-    for event in events {
+    for mut event in events {
+        if let Event::AttemptOver { failure: Some(failure), .. } = &mut event {
+            *failure = recover::failure::by_pattern(&ctx.settings.rules.policy, std::mem::take(failure));
+        }
         state.evolve(ctx.now, &event);
         effect::after(state, ctx.settings, &event, &mut step.effects);
         step.events.push(event);

@@ -208,6 +208,17 @@ pub enum Interaction {
     Collaborative,
 }
 
+impl Interaction {
+    /// The word on the wire.
+    pub fn word(self) -> &'static str {
+        match self {
+            Interaction::Minimal => "minimal",
+            Interaction::Checkpoint => "checkpoint",
+            Interaction::Collaborative => "collaborative",
+        }
+    }
+}
+
 /// When a plan needs a yes before it starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

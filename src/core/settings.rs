@@ -1,10 +1,12 @@
 //! What the configuration says to the core. Plain data; read in `config.rs`.
 
+use std::sync::{Arc, LazyLock};
+
 use serde::{Deserialize, Serialize};
 
 use super::{
     agent::AgentProfile,
-    decide::ladder::Tuning,
+    decide::{ladder::Tuning, policy::Policy},
     plan::{playbook::Playbook, spec::Retry},
     run::Interaction,
 };
@@ -50,6 +52,25 @@ pub struct Settings {
     pub day_usd: f64,
     /// Most agent attempts of one run.
     pub run_spawns: u32,
+    /// The rules in force. They change while a daemon lives; whoever steps the core brings them up to date.
+    pub rules: Rules,
+}
+
+/// The rules, and whether they are all there.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// What can be used of them.
+    pub policy: Arc<Policy>,
+    /// Why the files' rules cannot be used. Then a person is asked before anything that a rule could forbid.
+    pub broken: Option<String>,
+}
+
+impl Default for Rules {
+    /// The program's own.
+    fn default() -> Self {
+        static BUILTIN: LazyLock<Arc<Policy>> = LazyLock::new(|| Arc::new(Policy::builtin().unwrap_or_default()));
+        Rules { policy: BUILTIN.clone(), broken: None }
+    }
 }
 
 impl Default for Settings {
@@ -74,6 +95,7 @@ impl Default for Settings {
             run_usd: 5.0,
             day_usd: 25.0,
             run_spawns: 20,
+            rules: Rules::default(),
         }
     }
 }

@@ -648,6 +648,10 @@ impl State {
                 self.learned.prove(*number, *right);
                 self.index.unproven.remove(number);
             }
+            Event::ActUnknown { number } => {
+                self.learned.lose(*number);
+                self.index.unproven.remove(number);
+            }
             Event::RuleRemembered { rule } => {
                 self.learned.remembered += 1;
                 self.learned.rules.push((**rule).clone());

@@ -5,11 +5,11 @@ use super::{
     agent::{AgentEnd, Note},
     coordinate,
     decide::{
-        decision::{Answer, DecisionState},
+        decision::{Answer, By, DecisionState},
         learned::{Reach, Remembered},
     },
     gc,
-    input::AgentWord,
+    input::{AgentWord, Remember},
     job::End,
     plan,
     plan::spec::TaskSpec,
@@ -26,10 +26,14 @@ pub fn command(state: &State, command: Command, ctx: &mut Ctx) -> Result<(Vec<Ev
         Command::SubmitTask { spec, dependencies, run, request } => {
             submit_task(state, *spec, &dependencies, run, *request, ctx)
         }
-        Command::Answer { decision, choice, text, by } => {
-            answer(state, decision, choice, |choice| Answer { choice, text, by, at: ctx.now })
+        Command::Answer { decision, choice, text, by, remember } => {
+            // One commit: an answer that was meant to hold for longer never holds only once.
+            let rule = remembered(state, decision, &choice, &by, remember, ctx)?;
+            let answer = |choice| Answer { choice, text, by, at: ctx.now };
+            let (mut events, reply) = self::answer(state, decision, choice, answer)?;
+            events.extend(rule);
+            Ok((events, reply))
         }
-        Command::Remember { decision, always } => remember(state, decision, always, ctx),
         Command::ForgetRule(id) => match state.learned.rules.iter().any(|rule| rule.id == id) {
             true => Ok((vec![Event::RuleForgotten { id }], Reply::None)),
             false => Err(Rejection::NotFound(format!("remembered rule {id}"))),
@@ -199,22 +203,45 @@ fn answer(
     Ok((vec![Event::DecisionAnswered { decision: id, answer }], Reply::Decided { decision: id, again: false }))
 }
 
-/// "Always" or "never" for the kind of action that a decision was about.
-fn remember(state: &State, id: DecisionId, always: bool, ctx: &Ctx) -> Result<(Vec<Event>, Reply), Rejection> {
-    let decision = state.decisions.get(&id).ok_or_else(|| Rejection::NotFound(format!("decision {id}")))?;
-    let (Some(case), Some(answer)) = (&decision.case, decision.answer()) else {
-        let hint = "only answers to permissions can be remembered; answer once";
-        return Err(Rejection::Invalid(format!("{id} is no kind of action that a rule could cover"), hint.to_owned()));
+/// "Always" or "never" for the kind of action that a decision is about. What cannot be remembered is refused before the
+/// answer is taken.
+fn remembered(
+    state: &State,
+    id: DecisionId,
+    choice: &str,
+    by: &By,
+    remember: Remember,
+    ctx: &Ctx,
+) -> Result<Option<Event>, Rejection> {
+    let reach = |run: RunId| match remember {
+        Remember::Once => None,
+        Remember::Run => Some(Reach::Run(run)),
+        Remember::Always => Some(Reach::Always),
     };
-    let yes = answer.choice == "allow";
+    let decision = state.decisions.get(&id).ok_or_else(|| Rejection::NotFound(format!("decision {id}")))?;
+    let Some(reach) = reach(decision.run) else { return Ok(None) };
+    let invalid = |what: String, hint: &str| Err(Rejection::Invalid(what, hint.to_owned()));
+    if by.kind != "person" {
+        return invalid("only a person's answer is remembered".to_owned(), "answer with `remember` = once");
+    }
+    let Some(case) = &decision.case else {
+        let hint = "answer with `remember` = once; only permissions are of a kind";
+        return invalid(format!("{id} is no kind of action that a rule could cover"), hint);
+    };
+    let yes = choice == "allow";
     if yes && (case.criticality > ctx.settings.decisions.critical || case.production || !case.reversible) {
-        let hint = "answer once; what is critical, irreversible or acts on production is asked each time";
-        return Err(Rejection::Invalid(format!("{id} cannot be allowed for good"), hint.to_owned()));
+        let hint = "answer with `remember` = once; critical, irreversible and production actions are asked each time";
+        return invalid(format!("{id} cannot be allowed for good"), hint);
+    }
+    let same = |rule: &&Remembered| rule.decision == id && rule.reach == reach && rule.yes == yes;
+    if state.learned.rules.iter().find(same).is_some() {
+        // The same word again.
+        return Ok(None);
     }
     let number = state.learned.remembered + 1;
     let rule = Remembered {
         id: format!("{}-{number}", if yes { "always" } else { "never" }),
-        reach: if always { Reach::Always } else { Reach::Run(decision.run) },
+        reach,
         sort: case.sort.clone(),
         production: case.production,
         criticality: case.criticality,
@@ -223,7 +250,7 @@ fn remember(state: &State, id: DecisionId, always: bool, ctx: &Ctx) -> Result<(V
         decision: id,
         at: ctx.now,
     };
-    Ok((vec![Event::RuleRemembered { rule: Box::new(rule) }], Reply::None))
+    Ok(Some(Event::RuleRemembered { rule: Box::new(rule) }))
 }
 
 fn cancel_run(state: &State, id: RunId) -> Result<(Vec<Event>, Reply), Rejection> {

@@ -147,6 +147,9 @@ pub struct Failure {
     pub message: String,
     /// What happens next: retry, rollback, escalate, ….
     pub next: String,
+    /// The pattern of the user's own policy that it was recognised by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
 }
 
 /// One try at a task.

@@ -18,7 +18,7 @@ use super::{
         self,
         keeper::{self, Keeper, Notice, Order},
     },
-    convert::{self, Memo, View, WorkspaceInfo},
+    convert::{Memo, View, WorkspaceInfo},
     effects::{Hands, SetUp, setup_mark},
     lanes::Repo,
     policy::InForce,
@@ -28,7 +28,9 @@ use super::{
 };
 use crate::{
     core::{
-        Command, Ctx, Effect, Event, Input, Rejection, Reply, Report, Rng, Settings, State, effect,
+        Command, Ctx, Effect, Event, Input, Rejection, Reply, Report, Rng, Settings, State,
+        decide::known,
+        effect,
         job::{End, JobId, JobOrder, JobResult},
         recover::failure::SETUP,
         step,
@@ -299,6 +301,7 @@ impl Workspace {
     /// One turn: all that arrived, one commit.
     fn turn(&mut self, taken: Vec<Wake>, closing: &mut Option<Deliver>) {
         let at = now();
+        self.rules.refresh(&mut self.settings);
         let mut events = Told::default();
         let mut effects: Vec<Effect> = Vec::new();
         let mut acks: Vec<String> = Vec::new();
@@ -571,7 +574,7 @@ impl Workspace {
             return;
         }
         let Some(task) = self.state.task(attempt.task) else { return };
-        let known = convert::known(&self.state, &self.settings, task, &agent.agent);
+        let known = known::of_ask(&self.state, &self.settings, task, &agent.agent, now());
         let judge = agents::Judge { rules: self.rules.clone(), place: self.hands.place(order), known };
         let line = agents::follow(self.hands.agent_dir(attempt), attempt, judge, self.wakes.clone());
         self.talks.insert(attempt, line);

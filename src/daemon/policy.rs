@@ -10,9 +10,13 @@ use std::{
 
 use crate::{
     config::Places,
-    core::decide::{
-        gate::{self, Ask, Judgement, Links, Place, Verdict},
-        policy::{Known, Policy, PolicyError, Source, Tier},
+    core::{
+        Settings,
+        decide::{
+            gate::{self, Ask, Judgement, Links, Place, Verdict},
+            policy::{Known, Policy, PolicyError, Source, Tier},
+        },
+        settings::Rules,
     },
 };
 
@@ -29,8 +33,19 @@ pub fn files(places: &Places, workspace: Option<&Path>) -> Vec<(Tier, PathBuf)> 
 /// The policy in force in a workspace. A file that is there and cannot be used is an error: rules that forbid must not
 /// be lost in silence.
 pub fn load(places: &Places, workspace: Option<&Path>) -> Result<Policy, PolicyError> {
+    read(files(places, workspace))
+}
+
+/// The policy that would be in force with another file in place of the user's.
+pub fn load_with(places: &Places, workspace: Option<&Path>, own: &Path) -> Result<Policy, PolicyError> {
+    let mut files = files(places, workspace);
+    files.iter_mut().filter(|(tier, _)| *tier == Tier::User).for_each(|(_, path)| own.clone_into(path));
+    read(files)
+}
+
+fn read(files: Vec<(Tier, PathBuf)>) -> Result<Policy, PolicyError> {
     let mut texts = Vec::new();
-    for (tier, path) in files(places, workspace) {
+    for (tier, path) in files {
         let name = path.display().to_string();
         match fs::read_to_string(&path) {
             Ok(text) => texts.push((tier, name, text)),
@@ -92,6 +107,22 @@ impl InForce {
         }
         *read = Some(Read { stamps, policy: policy.clone() });
         policy
+    }
+
+    /// Brings the core's rules up to date, where their files have changed.
+    pub fn refresh(&self, settings: &mut Arc<Settings>) {
+        let rules = match self.now() {
+            Ok(policy) if Arc::ptr_eq(&policy, &settings.rules.policy) && settings.rules.broken.is_none() => return,
+            Ok(policy) => Rules { policy, broken: None },
+            Err(error) => {
+                let broken = Some(format!("{error} ({})", error.hint));
+                if settings.rules.broken == broken {
+                    return;
+                }
+                Rules { broken, ..Rules::default() }
+            }
+        };
+        Arc::make_mut(settings).rules = rules;
     }
 
     /// Judges an ask by the rules as they are now. While they cannot be used, the built-in ones can still forbid; all

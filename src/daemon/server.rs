@@ -286,28 +286,19 @@ impl Session {
                 ApiError::new(Code::Forbidden, "only a person's answer is remembered", hint).at_field("remember")
             );
         }
-        if remember != crate::api::request::Remember::Once {
-            // Said before the answer is taken: an answer that holds once is not what was meant.
-            let choice = response.choice.clone();
-            self.read(move |view| convert::rememberable(view, view.decision(decision_id)?, &choice)).await?;
-        }
         let command = convert::answer(decision_id, response, &by)?;
-        let answer = self.command(Act::Work, command, move |view, reply| {
+        self.command(Act::Work, command, move |view, reply| {
             let again = matches!(reply, Reply::Decided { again: true, .. });
-            convert::decision_result(view, decision_id, again)
-        });
-        let mut result = answer.await?;
-        if remember != crate::api::request::Remember::Once {
-            let command =
-                Command::Remember { decision: decision_id, always: remember == crate::api::request::Remember::Always };
-            let remembered = self.command(Act::Work, command, move |view, _| Ok(convert::history(view, 0).remembered));
-            if let Some(rule) = remembered.await?.last() {
-                let word = if rule.allowed { "always" } else { "never" };
+            let mut result = convert::decision_result(view, decision_id, again)?;
+            let rule = view.state.learned.rules.iter().rev().find(|rule| rule.decision == decision_id);
+            if let Some(rule) = rule.filter(|_| remember != crate::api::request::Remember::Once) {
+                let word = if rule.yes { "always" } else { "never" };
                 let whole = format!("; {word} for `{}` (orchestrator decisions forget {})", rule.sort, rule.id);
                 result.summary.push_str(&whole);
             }
-        }
-        Ok(result)
+            Ok(result)
+        })
+        .await
     }
 
     /// Looks at the repository now, on a blocking thread.

@@ -102,6 +102,14 @@ fn open(dir: &Path) -> Result<Table, StoreError> {
     Table::open_reader(&path)?.ok_or_else(missing)
 }
 
+/// Hands out every intact commit in order, beside a live daemon or without one.
+///
+/// # Errors
+/// [`StoreError::Damaged`] with the first position that does not hold; everything before it was handed out.
+pub fn read(dir: &Path, each: &mut dyn FnMut(Commit) -> ControlFlow<()>) -> Result<(), StoreError> {
+    local::read(&open(dir)?, Position::START, each)
+}
+
 /// Reads the whole journal: the file's structure, each commit's hash, the chain, and that no acknowledged commit is
 /// gone from its end.
 ///

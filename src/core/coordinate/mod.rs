@@ -95,8 +95,9 @@ fn hand_out(state: &State, ctx: &mut Ctx, run: &Run, index: &RunIndex, task: &Ta
     if base_to_come || !execute::may_start(state, ctx, run, index, task) {
         return Vec::new();
     }
-    if task.spec.effect == Touches::External && !task.approved {
-        return vec![execute::ask_external(state, ctx, run, task)];
+    let before = decide::start::before(state, ctx, run, task);
+    if !before.is_empty() {
+        return before;
     }
     if let Some(decision) = super::spend::before_spawn(state, ctx, run, task) {
         return vec![decision];

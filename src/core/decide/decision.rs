@@ -19,8 +19,10 @@ pub enum DecisionKind {
     Trust,
     /// The plan wants a yes before it starts.
     PlanApproval,
-    /// An effect outside wants a yes.
+    /// An effect outside wants a yes, or a rule wants one.
     Permission,
+    /// The same for a deployment.
+    Deploy,
     /// A task of the plan is itself a question.
     AgentQuestion,
     /// No agent can do it.
@@ -37,6 +39,14 @@ pub enum DecisionKind {
     UndeclaredWrite,
     /// Nothing can prove a change, or it touched what was to prove it.
     Review,
+    /// A change takes away or alters what others may build on, though compatibility was to be kept.
+    BreakingChange,
+    /// A change brings in what looks like a secret.
+    Security,
+    /// The run's deadline cannot be held.
+    Deadline,
+    /// The result is ready to enter the checkout.
+    Apply,
 }
 
 impl DecisionKind {
@@ -47,6 +57,7 @@ impl DecisionKind {
             DecisionKind::Trust => "trust",
             DecisionKind::PlanApproval => "plan_approval",
             DecisionKind::Permission => "permission",
+            DecisionKind::Deploy => "deploy",
             DecisionKind::AgentQuestion => "agent_question",
             DecisionKind::NoAgent => "no_agent",
             DecisionKind::Conflict => "conflict",
@@ -54,6 +65,10 @@ impl DecisionKind {
             DecisionKind::StuckUndo => "stuck_undo",
             DecisionKind::UndeclaredWrite => "undeclared_write",
             DecisionKind::Review => "review",
+            DecisionKind::BreakingChange => "breaking_change",
+            DecisionKind::Security => "security",
+            DecisionKind::Deadline => "deadline",
+            DecisionKind::Apply => "apply",
             DecisionKind::Budget => "budget",
         }
     }
@@ -179,6 +194,9 @@ pub struct Decision {
     /// Why it is asked rather than decided (S3's `why_asked`); absent where its kind says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// The rules that led to it, the deciding one first; an agent's ask has its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules_hit: Vec<String>,
     /// Whether its answer was learned from.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub taught: bool,
@@ -200,7 +218,8 @@ pub struct Decision {
 impl Decision {
     /// Whether it is about an attempt that goes on meanwhile: its task does not stand before it.
     pub fn of_attempt(&self) -> bool {
-        self.ask.is_some() || self.kind == DecisionKind::Review
+        self.ask.is_some()
+            || matches!(self.kind, DecisionKind::Review | DecisionKind::BreakingChange | DecisionKind::Security)
     }
 
     /// Whether it waits for an answer.

@@ -118,7 +118,17 @@ pub struct Judgement {
 
 /// Judges one ask.
 pub fn judge(policy: &Policy, ask: &Ask, place: &Place, known: &Known, links: &dyn Links) -> Judgement {
-    let reading = tools::read(ask, place, links);
+    judged(policy, ask, place, known, tools::read(ask, place, links))
+}
+
+/// Judges an ask of the past by other rules. What it touched was seen then, and is taken from there: the files have moved
+/// on since.
+pub fn judge_again(policy: &Policy, ask: &Ask, place: &Place, known: &Known, then: &Judgement) -> Judgement {
+    let reading = tools::seen(ask, place, &then.effects, then.understood);
+    Judgement { key: then.key.clone(), ..judged(policy, ask, place, known, reading) }
+}
+
+fn judged(policy: &Policy, ask: &Ask, place: &Place, known: &Known, reading: tools::Reading) -> Judgement {
     let environment = known.environment.as_deref();
     let criticality = effects::criticality(&reading.effects, reading.understood, environment);
     let ruled = policy.ask(known, ask, &reading, criticality);

@@ -18,6 +18,7 @@ use crate::{
     core::{
         Ctx,
         event::Event,
+        job::End,
         plan::spec::{TaskSpec, Work},
         run::Run,
         settings::Settings,
@@ -63,6 +64,8 @@ pub struct Learned {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ground {
+    /// The gate: it stays in the lane.
+    Gate,
     /// A rule that a person remembered.
     Rule,
     /// What was learned.
@@ -75,6 +78,7 @@ impl Ground {
     /// The word on the wire: a kind of answerer.
     pub fn word(self) -> &'static str {
         match self {
+            Ground::Gate => "gate",
             Ground::Rule => "rule",
             Ground::Learned => "learned",
             Ground::Probation => "probation",
@@ -109,6 +113,9 @@ pub struct Act {
     /// Whether it turned out right; `None` while nobody and nothing looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub right: Option<bool>,
+    /// Whether nobody will ever know: its attempt was lost, timed out or cancelled before anything judged it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unknown: bool,
 }
 
 /// How far a remembered answer reaches.
@@ -243,13 +250,15 @@ pub fn act(
             at: ctx.now,
             run: task.run,
             task: task.id,
-            generation: task.attempts.len() as u32,
+            // What stands before a start is about the attempt that follows.
+            generation: task.attempts.len() as u32 + u32::from(task.current().is_none()),
             case,
             what: what.chars().take(200).collect(),
             yes,
             ground,
             rule,
             right: None,
+            unknown: false,
         }),
     }
 }
@@ -331,7 +340,10 @@ fn days(at: Timestamp) -> f64 {
 /// What a person's answer teaches, once.
 pub fn taught(state: &State, ctx: &mut Ctx, decision: &Decision) -> Vec<Event> {
     let (Some(case), Some(answer)) = (&decision.case, decision.answer()) else { return Vec::new() };
-    if decision.taught || answer.by.kind != "person" || decision.kind != DecisionKind::Permission {
+    if decision.taught
+        || answer.by.kind != "person"
+        || !matches!(decision.kind, DecisionKind::Permission | DecisionKind::Deploy)
+    {
         return Vec::new();
     }
     let how = if decision.why.as_deref() == Some("audit") { How::Audit } else { How::Asked };
@@ -355,33 +367,58 @@ pub fn due(state: &State, ctx: &mut Ctx) -> Vec<Event> {
     let waiting = state.index.unproven.iter().filter_map(|number| state.learned.act(*number));
     for act in waiting {
         let attempt = AttemptId { task: act.task, generation: act.generation.max(1) };
-        let Some(right) = turned_out(state, attempt) else { continue };
+        let Some(end) = turned_out(state, attempt) else { continue };
         let of_attempt =
             |other: &&Act| other.task == act.task && other.generation == act.generation && other.unproven();
         let acts: Vec<&Act> = state.learned.acts.iter().filter(of_attempt).collect();
-        return outcome(state, ctx, &acts, right);
+        return match end {
+            TurnedOut::Right => outcome(state, ctx, &acts, true),
+            TurnedOut::Wrong => outcome(state, ctx, &acts, false),
+            TurnedOut::Unknown => acts.iter().map(|act| Event::ActUnknown { number: act.number }).collect(),
+        };
     }
     Vec::new()
 }
 
-fn turned_out(state: &State, attempt: AttemptId) -> Option<bool> {
-    let Some(task) = state.task(attempt.task) else { return Some(true) };
+/// How an attempt's automatic decisions turned out.
+enum TurnedOut {
+    /// What it made was proven, and is part of the result.
+    Right,
+    /// It was judged, and undone.
+    Wrong,
+    /// It was lost, timed out, broke off or was cancelled: nothing judged it.
+    Unknown,
+}
+
+fn turned_out(state: &State, attempt: AttemptId) -> Option<TurnedOut> {
+    let Some(task) = state.task(attempt.task) else { return Some(TurnedOut::Unknown) };
     let tried = task.attempt(attempt.generation)?;
     if tried.phase != Phase::Over {
         return None;
     }
     let failed =
         tried.more.as_ref().is_some_and(|more| more.failure.as_ref().is_some_and(|f| f.class == "wrong_output"));
-    let undone = task.settled() == Some(Settled::Undone);
-    Some(!failed && !undone)
+    let newest = attempt.generation as usize == task.attempts.len();
+    let landed = state.run(task.run).is_some_and(|run| run.landed.iter().any(|(landed, _)| *landed == attempt));
+    Some(match task.settled() {
+        _ if failed => TurnedOut::Wrong,
+        _ if landed => TurnedOut::Right,
+        Some(Settled::Undone) if newest => TurnedOut::Wrong,
+        Some(Settled::Completed) if newest && tried.end.as_ref().is_some_and(End::success) => TurnedOut::Right,
+        _ => TurnedOut::Unknown,
+    })
 }
 
 /// What is said of these automatic decisions: each is resolved; a "no" is a label, too.
 fn outcome(state: &State, ctx: &mut Ctx, acts: &[&Act], right: bool) -> Vec<Event> {
     let mut events = if right { Vec::new() } else { begun(state, ctx) };
+    let mut blamed: Vec<&str> = Vec::new();
     for act in acts {
         events.push(Event::ActProven { number: act.number, right });
-        if !right {
+        // Of many edits of one attempt, one "no" is heard: nobody knows which of them was the wrong one.
+        let heard = act.ground == Ground::Gate && blamed.contains(&act.case.sort.as_str());
+        if !right && !heard {
+            blamed.push(&act.case.sort);
             let label = Label { case: act.case.clone(), yes: !act.yes, how: How::Undone };
             events.push(Event::Taught { decision: None, label: Box::new(label) });
         }
@@ -403,7 +440,7 @@ pub fn undone(state: &State, ctx: &mut Ctx, run: &Run, number: u32) -> Vec<Event
 impl Act {
     /// Whether it has yet to show. What was not done proves nothing, however its attempt ends.
     pub fn unproven(&self) -> bool {
-        self.yes && self.right.is_none()
+        self.yes && self.right.is_none() && !self.unknown
     }
 }
 
@@ -429,6 +466,14 @@ impl Learned {
         let first = self.acts.front().map_or(0, |act| act.number);
         if let Some(act) = number.checked_sub(first).and_then(|index| self.acts.get_mut(index as usize)) {
             act.right = Some(right);
+        }
+    }
+
+    /// Notes that nobody will know how one turned out.
+    pub fn lose(&mut self, number: u64) {
+        let first = self.acts.front().map_or(0, |act| act.number);
+        if let Some(act) = number.checked_sub(first).and_then(|index| self.acts.get_mut(index as usize)) {
+            act.unknown = true;
         }
     }
 

@@ -6,12 +6,15 @@ pub mod cache;
 pub mod decision;
 pub mod effects;
 pub mod gate;
+pub mod hindsight;
+pub mod known;
 pub mod ladder;
 pub mod learned;
 pub mod permission;
 pub mod policy;
 pub mod scorecard;
 pub mod shell;
+pub mod start;
 pub mod tools;
 
 use decision::{Choice, Decision, DecisionKind, DecisionState, OnExpiry};
@@ -133,7 +136,9 @@ fn consequence(state: &State, decision: &Decision, choice: &str) -> Vec<Event> {
         (DecisionKind::Clarify, _) => Vec::new(),
         (DecisionKind::Budget, choice) if decision.task.is_none() => of_budget(state, run, choice),
         (DecisionKind::UndeclaredWrite, choice) => of_undeclared(state, run, choice),
-        (DecisionKind::Review, choice) => task.map(|task| reviewed(decision, choice, task)).unwrap_or_default(),
+        (DecisionKind::Review | DecisionKind::BreakingChange | DecisionKind::Security, choice) => {
+            task.map(|task| reviewed(decision, choice, task)).unwrap_or_default()
+        }
         (DecisionKind::Permission, choice) if let Some(ask) = &decision.ask => {
             permission::answered(state, decision, ask, choice)
         }
@@ -147,8 +152,12 @@ fn consequence(state: &State, decision: &Decision, choice: &str) -> Vec<Event> {
 fn of_task(kind: DecisionKind, choice: &str, task: &Task) -> Vec<Event> {
     let again = Event::TaskReopened { task: task.id };
     match (kind, choice) {
-        (DecisionKind::Permission, "allow") => vec![Event::TaskApproved { task: task.id }, again],
-        (DecisionKind::Permission, _) => vec![settled(task, Settled::Cancelled, "a person said no")],
+        (DecisionKind::Permission | DecisionKind::Deploy, "allow") => {
+            vec![Event::TaskApproved { task: task.id }, again]
+        }
+        (DecisionKind::Permission | DecisionKind::Deploy, _) => {
+            vec![settled(task, Settled::Cancelled, "a person said no")]
+        }
         (DecisionKind::AgentQuestion, choice) => vec![
             Event::TaskChosen { task: task.id, choice: choice.to_owned() },
             settled(task, Settled::Completed, &format!("answered: {choice}")),
@@ -172,7 +181,11 @@ fn of_task(kind: DecisionKind, choice: &str, task: &Task) -> Vec<Event> {
             | DecisionKind::Trust
             | DecisionKind::PlanApproval
             | DecisionKind::UndeclaredWrite
-            | DecisionKind::Review,
+            | DecisionKind::Review
+            | DecisionKind::BreakingChange
+            | DecisionKind::Security
+            | DecisionKind::Deadline
+            | DecisionKind::Apply,
             _,
         ) => Vec::new(),
     }
@@ -277,6 +290,7 @@ pub fn open_at(
         ask: None,
         case: None,
         why: None,
+        rules_hit: Vec::new(),
         taught: false,
         remind_at: None,
         expires_at: None,

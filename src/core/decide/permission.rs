@@ -4,7 +4,7 @@
 
 use super::{
     decision::{AgentAsk, Decision, DecisionKind},
-    effects::Reversible,
+    effects::{Reversible, Touched},
     gate::{CRITICAL, Judgement, Verdict},
     ladder::Case,
     learned::{self, Ground, Ruling},
@@ -14,6 +14,7 @@ use crate::core::{
     agent::{Ask, AskVerdict},
     event::Event,
     run::Run,
+    settings::Settings,
     state::State,
     task::{Attempt, Phase, Task, TaskState},
 };
@@ -33,43 +34,80 @@ pub fn due(state: &mut State, ctx: &mut Ctx) -> Vec<Event> {
 
 type Asking<'a> = (&'a Task, AttemptId, &'a Attempt);
 
+/// What becomes of an ask.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Course {
+    /// The agent is told: the gate knows, or somebody answered the same question before. By whom.
+    Told(AskVerdict, String),
+    /// Decided without a person, and looked at again when it shows how that turned out.
+    Decided {
+        /// Yes or no.
+        yes: bool,
+        /// Who stands for it.
+        ground: Ground,
+        /// The rule, where a person remembered one.
+        rule: Option<String>,
+    },
+    /// A person is asked, because (S3's `why_asked`).
+    Ask(String),
+}
+
+/// What becomes of an ask that the gate judged so, with what is remembered and learned by now. `in_lane`: what it does is
+/// verified, and goes away with the lane if it was wrong.
+pub fn course(
+    state: &State,
+    settings: &Settings,
+    (task, in_lane): (&Task, bool),
+    judgement: &Judgement,
+    case: &Case,
+) -> Course {
+    let reason = || judgement.reasons.first().cloned().unwrap_or_else(|| "the policy says no".to_owned());
+    let gate = || Ground::Gate.word().to_owned();
+    if judgement.verdict == Verdict::Deny {
+        return Course::Told(AskVerdict::Deny(format!("Not allowed: {}", reason())), gate());
+    }
+    // A "never" holds for what the gate knows to be harmless, and for what was once allowed, too.
+    if let Some(never) = learned::refused(state, settings, task.run, case) {
+        return Course::Decided { yes: false, ground: Ground::Rule, rule: Some(never.id.clone()) };
+    }
+    if judgement.verdict == Verdict::Allow && judgement.criticality <= CRITICAL {
+        let acts = judgement.effects.iter().any(|effect| effect.class != Touched::Read);
+        return match acts && in_lane {
+            true => Course::Decided { yes: true, ground: Ground::Gate, rule: None },
+            false => Course::Told(AskVerdict::Allow, gate()),
+        };
+    }
+    if let Some((decision, verdict)) = answered_before(state, task.id, &judgement.key) {
+        return Course::Told(verdict, decision.id.to_string());
+    }
+    match learned::rule(state, settings, task.run, case, judgement.verdict, in_lane) {
+        Ruling::Decided { yes, ground, rule } => Course::Decided { yes, ground, rule },
+        // The gate knows more exactly why it left it to a person.
+        Ruling::Ask(_) if judgement.verdict == Verdict::Escalate => Course::Ask(judgement.why.clone()),
+        Ruling::Ask(why) => Course::Ask(why),
+    }
+}
+
 fn judge(state: &State, ctx: &Ctx, run: &Run, (task, attempt, live): Asking<'_>, ask: &Ask) -> Vec<Event> {
     let judgement = ask.judgement.clone().unwrap_or_else(|| unknown(ask));
     let told =
         |verdict: AskVerdict, by: String| Event::AskAnswered { attempt, request: ask.request.clone(), verdict, by };
-    let reason = || judgement.reasons.first().cloned().unwrap_or_else(|| "the policy says no".to_owned());
-    if judgement.verdict == Verdict::Deny {
-        return vec![told(AskVerdict::Deny(format!("Not allowed: {}", reason())), "gate".to_owned())];
-    }
     let case = learned::case_of_ask(run, task, &ask.tool, &ask.input, &judgement, ctx.now);
-    let decided = |case: Case, yes: bool, ground: Ground, rule: Option<String>| {
-        let by = rule.clone().unwrap_or_else(|| ground.word().to_owned());
-        let verdict = match (yes, &rule) {
-            (true, _) => AskVerdict::Allow,
-            (false, Some(rule)) => AskVerdict::Deny(format!("Not allowed: a person said no for good ({rule})")),
-            (false, None) => AskVerdict::Deny("Not allowed: whenever the like was asked, the answer was no".to_owned()),
-        };
-        let what = format!("{}: {}", ask.tool, shown(ask));
-        vec![learned::act(state, ctx, task, case, &what, (yes, ground, rule)), told(verdict, by)]
-    };
-    // A "never" holds for what the gate knows to be harmless, and for what was once allowed, too.
-    if let Some(never) = learned::refused(state, ctx.settings, run.id, &case) {
-        return decided(case, false, Ground::Rule, Some(never.id.clone()));
-    }
-    if judgement.verdict == Verdict::Allow && judgement.criticality <= CRITICAL {
-        return vec![told(AskVerdict::Allow, "gate".to_owned())];
-    }
-    if let Some((decision, verdict)) = answered_before(state, task.id, &ask.key) {
-        return vec![told(verdict, decision.id.to_string())];
-    }
-    // What happens in a lane is verified, and goes away with the lane if it was wrong.
-    match learned::rule(state, ctx.settings, run.id, &case, judgement.verdict, live.lane.is_some()) {
-        Ruling::Decided { yes, ground, rule } => decided(case, yes, ground, rule),
-        Ruling::Ask(why) => {
-            // The gate knows more exactly why it left it to a person.
-            let why = if judgement.verdict == Verdict::Escalate { judgement.why.clone() } else { why };
-            vec![put(state, ctx, run, task, ask, (judgement, case, why))]
+    match course(state, ctx.settings, (task, live.lane.is_some()), &judgement, &case) {
+        Course::Told(verdict, by) => vec![told(verdict, by)],
+        Course::Decided { yes, ground, rule } => {
+            let by = rule.clone().unwrap_or_else(|| ground.word().to_owned());
+            let verdict = match (yes, &rule) {
+                (true, _) => AskVerdict::Allow,
+                (false, Some(rule)) => AskVerdict::Deny(format!("Not allowed: a person said no for good ({rule})")),
+                (false, None) => {
+                    AskVerdict::Deny("Not allowed: whenever the like was asked, the answer was no".to_owned())
+                }
+            };
+            let what = format!("{}: {}", ask.tool, shown(ask));
+            vec![learned::act(state, ctx, task, case, &what, (yes, ground, rule)), told(verdict, by)]
         }
+        Course::Ask(why) => vec![put(state, ctx, run, task, ask, (judgement, case, why))],
     }
 }
 
@@ -111,7 +149,7 @@ fn put(
 }
 
 /// What was not judged by anybody escalates.
-fn unknown(ask: &Ask) -> Judgement {
+pub(super) fn unknown(ask: &Ask) -> Judgement {
     Judgement {
         verdict: Verdict::Escalate,
         why: "not_understood".to_owned(),
@@ -128,7 +166,7 @@ fn unknown(ask: &Ask) -> Judgement {
 }
 
 /// What it would do, in a few words.
-fn shown(ask: &Ask) -> String {
+pub(super) fn shown(ask: &Ask) -> String {
     let word = |key: &str| ask.input.get(key).and_then(|value| value.as_str());
     let keys = ["command", "file_path", "filePath", "filepath", "path", "url", "query", "title"];
     let place = || ask.input.pointer("/locations/0/path").and_then(|path| path.as_str());

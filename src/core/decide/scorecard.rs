@@ -89,7 +89,7 @@ const THRESHOLDS: [f64; 8] = [0.5, 0.7, 0.8, 0.9, 0.93, 0.95, 0.97, 0.99];
 /// Computes the card.
 pub fn scorecard(learned: &Learned, ladder: &Ladder, settings: &Settings) -> Scorecard {
     let mut grounds: Vec<(Ground, Part)> =
-        [Ground::Rule, Ground::Learned, Ground::Probation].map(|ground| (ground, Part::default())).into();
+        [Ground::Gate, Ground::Rule, Ground::Learned, Ground::Probation].map(|ground| (ground, Part::default())).into();
     let mut sorts: BTreeMap<&str, Part> = BTreeMap::new();
     let mut critical_automatic = 0;
     for act in &learned.acts {

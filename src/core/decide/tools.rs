@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{
     effects::{Action, Effect, Reversible, Touched},
-    gate::{Ask, Links, Place},
+    gate::{Ask, Links, NoLinks, Place},
     shell::{self, paths::Paths},
 };
 
@@ -118,6 +118,12 @@ pub fn read(ask: &Ask, place: &Place, links: &dyn Links) -> Reading {
         }
         Kind::Unknown => unknown(&format!("the tool {} is not known here", ask.tool)),
     }
+}
+
+/// An ask as it was read before, with the effects that were seen then.
+pub fn seen(ask: &Ask, place: &Place, effects: &[Effect], understood: bool) -> Reading {
+    let read = read(ask, place, &NoLinks);
+    finish(Reading { effects: effects.to_vec(), understood, ..read })
 }
 
 fn unknown(reason: &str) -> Reading {

@@ -1,7 +1,7 @@
 //! Why an attempt failed, judged once and stored.
 
 use super::classify::{Class, Classified, Exit, Route, classify};
-use crate::core::{job::End, task::Failure};
+use crate::core::{decide::policy::Policy, job::End, task::Failure};
 
 /// Most of a failure's message that is stored, bytes.
 const MESSAGE_BYTES_MAX: usize = 2_000;
@@ -42,6 +42,23 @@ pub fn of_end(end: &End, tail: &str) -> Failure {
     stored(classify(words, exit), &shown)
 }
 
+/// The same failure, as the user's own patterns call it (SCHEMAS S6, `[[error_patterns]]`): they have the first word on
+/// what a text means. What was said by no text is left as it is: a conflict, an undo that failed, a limit reached.
+pub fn by_pattern(policy: &Policy, failure: Failure) -> Failure {
+    let by_text = !matches!(failure.class.as_str(), "stuck_undo" | "budget") && failure.class != word(Class::Conflict);
+    let Some(pattern) = policy.failure(&failure.message).filter(|_| by_text) else { return failure };
+    let again = matches!(pattern.route, Route::Retry | Route::Park);
+    Failure {
+        class: word(pattern.class),
+        next: word(pattern.route),
+        recoverable: pattern.route != Route::Escalate,
+        retry_potential: if again { failure.retry_potential.max(0.5) } else { 0.0 },
+        escalation_required: pattern.route == Route::Escalate,
+        pattern: Some(pattern.id.clone()),
+        ..failure
+    }
+}
+
 /// What the text begins with where a command that makes new lanes ready failed.
 pub const SETUP: &str = "the lane's setup";
 
@@ -68,6 +85,7 @@ pub fn of_lease(what: &str) -> Failure {
         escalation_required: false,
         message: cut(what),
         next: word(Route::Retry),
+        pattern: None,
     }
 }
 
@@ -100,6 +118,7 @@ pub fn wrong_output(what: &str) -> Failure {
         escalation_required: false,
         message: cut(what),
         next: word(Route::Rollback),
+        pattern: None,
     }
 }
 
@@ -113,6 +132,7 @@ pub fn environment(what: &str) -> Failure {
         escalation_required: false,
         message: cut(what),
         next: word(Route::Escalate),
+        pattern: None,
     }
 }
 
@@ -126,6 +146,7 @@ pub fn conflict(paths: &[String]) -> Failure {
         escalation_required: false,
         message: cut(&format!("it conflicts with what has landed, in {}", paths.join(", "))),
         next: word(Route::Retry),
+        pattern: None,
     }
 }
 
@@ -139,6 +160,7 @@ pub fn stuck(end: &End, tail: &str) -> Failure {
         escalation_required: true,
         message: cut(&format!("its effect outside could not be taken back ({end})\n{tail}")),
         next: word(Route::Escalate),
+        pattern: None,
     }
 }
 
@@ -151,6 +173,7 @@ fn stored(classified: Classified, message: &str) -> Failure {
         escalation_required: classified.escalation_required,
         message: cut(message),
         next: word(classified.route),
+        pattern: None,
     }
 }
 

@@ -1,9 +1,6 @@
 //! Agents on the wire: what an agent is told of its own task, and what is told of the agents.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-};
+use std::{collections::BTreeSet, path::Path};
 
 use super::{View, words};
 use crate::{
@@ -14,13 +11,12 @@ use crate::{
         wire::Time,
     },
     core::{
-        Settings, State,
+        State,
         agent::{FoundAgent, Usage},
         coordinate::{prompt, score},
-        decide::policy::{Known, TaskKnown},
         effect,
-        plan::spec::{Effect, Kind},
-        run::{Interaction, Run},
+        plan::spec::Kind,
+        run::Run,
         task::{Attempt, Task},
     },
     ids::AttemptId,
@@ -117,48 +113,6 @@ pub fn notes_reply(view: &View<'_>, attempt: AttemptId, after: u32) -> Result<No
 fn notes(run: &Run, after: u32) -> Vec<Note> {
     let numbered = (1u32..).zip(&run.shared_notes).filter(|(number, _)| *number > after);
     numbered.map(|(number, note)| Note { number, at: Time(note.at), by: note.by, text: note.text.clone() }).collect()
-}
-
-/// What rules may know when an agent of this task asks something.
-pub fn known(state: &State, settings: &Settings, task: &Task, agent: &str) -> Known {
-    let run = state.run(task.run);
-    let mut of_run = BTreeMap::new();
-    if let Some(run) = run {
-        let interaction = match run.request.interaction {
-            Interaction::Minimal => "minimal",
-            Interaction::Checkpoint => "checkpoint",
-            Interaction::Collaborative => "collaborative",
-        };
-        of_run.insert("priority".to_owned(), serde_json::json!(run.request.priority));
-        of_run.insert("interaction".to_owned(), interaction.into());
-        if let Some(analysis) = &run.analysis {
-            let intent = analysis.intent.primary.map(|word| word.as_str());
-            of_run.insert("intent".to_owned(), serde_json::json!(intent));
-            of_run.insert("complexity".to_owned(), analysis.complexity.score.into());
-        }
-    }
-    let extras = task.spec.extras();
-    let effect = match task.spec.effect {
-        Effect::None => "none",
-        Effect::Workspace => "workspace",
-        Effect::External => "external",
-    };
-    let driver = settings.agents.iter().find(|profile| profile.id == agent).map(|profile| profile.driver.word());
-    Known {
-        task: Some(TaskKnown {
-            kind_of_work: task.spec.type_word().to_owned(),
-            kind: "agent".to_owned(),
-            risk: None,
-            title: task.spec.title().to_owned(),
-            writes: extras.writes.clone().unwrap_or_default(),
-            effect: effect.to_owned(),
-        }),
-        run: of_run,
-        agent_id: Some(agent.to_owned()),
-        agent_driver: driver.map(str::to_owned),
-        environment: extras.environment.clone().or_else(|| run.and_then(|run| run.request.environment.clone())),
-        ..Known::default()
-    }
 }
 
 /// The agents: those declared, with what was found of them, and the sessions that hold or held tasks.

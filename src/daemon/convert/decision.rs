@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::{View, run::run_counts, shape::Shape, words};
 use crate::{
     api::{
-        ApiError, Code, Decision, DecisionResult, PendingDecisions,
+        ApiError, Decision, DecisionResult, PendingDecisions,
         decision::{
             Anchor, Answer, AnswererKind, Ask, Confidence, DecisionContext, DecisionKind, DecisionOption,
             DecisionStatus, EffectClass, EffectNote, Evidence, OnExpiry, Reversible, Suggestion, SuggestionSource,
@@ -70,7 +70,7 @@ fn show<'a>(view: &View<'a>, known: &core::Decision, shared: &mut Shared<'a>) ->
         confidence: confidence(view, known, criticality),
         why_asked: known.why.clone().unwrap_or_else(|| why_asked(known.kind).to_owned()),
         suggestions: suggestions(view, known, &shared.answered),
-        rules_hit: judged.map(|judged| judged.rules_hit.clone()).unwrap_or_default(),
+        rules_hit: judged.map_or_else(|| known.rules_hit.clone(), |judged| judged.rules_hit.clone()),
         policy_version: judged.map_or_else(|| "none".to_owned(), |judged| judged.policy_version.clone()),
         key: key(view, known),
         blocks: standing.blocks,
@@ -167,24 +167,6 @@ fn of_effect(effect: &EffectNote, environment: Option<&str>) -> f64 {
     if environment == Some("production") { f64::max(own, 0.9) } else { own }
 }
 
-/// Refuses to remember what no rule may cover.
-///
-/// # Errors
-/// INVALID, with what can be done instead.
-pub fn rememberable(view: &View<'_>, known: &core::Decision, choice: &str) -> Result<(), ApiError> {
-    let refuse = |what: String, hint: &str| Err(ApiError::new(Code::Invalid, what, hint).at_field("remember"));
-    let Some(case) = &known.case else {
-        let hint = "answer with `remember` = once; only permissions are of a kind";
-        return refuse(format!("{} is no kind of action that a rule could cover", known.id), hint);
-    };
-    let grave = case.criticality > view.settings.decisions.critical || case.production || !case.reversible;
-    if choice == "allow" && grave {
-        let hint = "answer with `remember` = once; critical, irreversible and production actions are asked each time";
-        return refuse(format!("{} cannot be allowed for good", known.id), hint);
-    }
-    Ok(())
-}
-
 /// The open decisions, most urgent first, then what blocks most, then the oldest.
 pub fn pending_decisions(view: &View<'_>) -> PendingDecisions {
     let open = view.state.index.open.iter().filter_map(|id| view.state.decisions.get(id));
@@ -260,6 +242,11 @@ pub fn kind(kind: core::DecisionKind) -> DecisionKind {
         core::DecisionKind::Budget => DecisionKind::Budget,
         core::DecisionKind::UndeclaredWrite => DecisionKind::UndeclaredWrite,
         core::DecisionKind::Review => DecisionKind::Review,
+        core::DecisionKind::Deploy => DecisionKind::Deploy,
+        core::DecisionKind::BreakingChange => DecisionKind::BreakingChange,
+        core::DecisionKind::Security => DecisionKind::Security,
+        core::DecisionKind::Deadline => DecisionKind::Deadline,
+        core::DecisionKind::Apply => DecisionKind::Apply,
     }
 }
 
@@ -288,10 +275,15 @@ fn why_asked(kind: core::DecisionKind) -> &'static str {
         core::DecisionKind::Clarify | core::DecisionKind::Conflict => "confidence",
         core::DecisionKind::Trust
         | core::DecisionKind::Permission
+        | core::DecisionKind::Deploy
         | core::DecisionKind::RetryExhausted
         | core::DecisionKind::StuckUndo => "criticality",
-        core::DecisionKind::PlanApproval | core::DecisionKind::AgentQuestion => "mode",
-        core::DecisionKind::Budget | core::DecisionKind::UndeclaredWrite => "rule",
+        core::DecisionKind::PlanApproval | core::DecisionKind::AgentQuestion | core::DecisionKind::Apply => "mode",
+        core::DecisionKind::Budget
+        | core::DecisionKind::UndeclaredWrite
+        | core::DecisionKind::BreakingChange
+        | core::DecisionKind::Security
+        | core::DecisionKind::Deadline => "rule",
         core::DecisionKind::Review => "missing:check",
         core::DecisionKind::NoAgent => "missing:agent",
     }
@@ -334,7 +326,10 @@ fn effects(view: &View<'_>, known: &core::Decision) -> Vec<EffectNote> {
     }
     match known.kind {
         core::DecisionKind::Clarify => Vec::new(),
-        core::DecisionKind::Budget | core::DecisionKind::UndeclaredWrite => {
+        core::DecisionKind::Apply => {
+            note("files of the checkout are written".to_owned(), EffectClass::Workspace, Reversible::Yes)
+        }
+        core::DecisionKind::Budget | core::DecisionKind::UndeclaredWrite | core::DecisionKind::Deadline => {
             note("tasks run, each in a lane".to_owned(), EffectClass::Lane, Reversible::Yes)
         }
         core::DecisionKind::Trust => note(
@@ -348,6 +343,9 @@ fn effects(view: &View<'_>, known: &core::Decision) -> Vec<EffectNote> {
             note(what, EffectClass::Lane, Reversible::Yes)
         }
         core::DecisionKind::Permission
+        | core::DecisionKind::Deploy
+        | core::DecisionKind::BreakingChange
+        | core::DecisionKind::Security
         | core::DecisionKind::RetryExhausted
         | core::DecisionKind::StuckUndo
         | core::DecisionKind::AgentQuestion
@@ -464,7 +462,7 @@ fn by_practice(known: &core::Decision) -> Option<Suggestion> {
     let (choice, reason, score) = match known.kind {
         core::DecisionKind::Conflict => ("again", "done again on what has landed, most changes fit", 0.55),
         core::DecisionKind::RetryExhausted => ("stop", "what may have run is looked at before it runs twice", 0.5),
-        core::DecisionKind::Permission if known.criticality > 0.8 => {
+        core::DecisionKind::Permission | core::DecisionKind::Deploy if known.criticality > 0.8 => {
             ("deny", "what acts on production and has no tried way back can wait until somebody is there", 0.4)
         }
         _ => return None,
@@ -476,7 +474,7 @@ fn by_practice(known: &core::Decision) -> Option<Suggestion> {
 fn by_context(view: &View<'_>, known: &core::Decision) -> Option<Suggestion> {
     let task = view.state.task(known.task?)?;
     match (known.kind, &task.spec.extras().compensate) {
-        (core::DecisionKind::Permission, Some(way_back)) => {
+        (core::DecisionKind::Permission | core::DecisionKind::Deploy, Some(way_back)) => {
             let reason = format!("its plan can take it back with `{}`", words::shell_line(&way_back.command));
             Some(advice("allow", SuggestionSource::Context, reason, 0.45))
         }

@@ -284,6 +284,7 @@ impl Teller<'_> {
             | E::Taught { .. }
             | E::Acted { .. }
             | E::ActProven { .. }
+            | E::ActUnknown { .. }
             | E::RuleRemembered { .. }
             | E::RuleForgotten { .. }
             | E::Trusted { .. } => {}

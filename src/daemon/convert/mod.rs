@@ -38,10 +38,8 @@ use crate::{
 };
 
 pub use crate::api::state::Workspace as WorkspaceInfo;
-pub use agent::{agent_list, agent_report, agent_task, claim_reply, known, notes_reply};
-pub use decision::{
-    already_decided, criticality, decision, decision_result, pending_decisions, person_only, rememberable,
-};
+pub use agent::{agent_list, agent_report, agent_task, claim_reply, notes_reply};
+pub use decision::{already_decided, criticality, decision, decision_result, pending_decisions, person_only};
 pub use event::events;
 pub use explain::explain_reply;
 pub use memo::Memo;

@@ -19,6 +19,7 @@ use crate::{
     core::{
         Command, Settings,
         decide::decision::By,
+        input::Remember,
         plan::{
             self,
             file::{self, Parsed, PlanError},
@@ -213,7 +214,12 @@ pub fn answer(decision: DecisionId, response: UserDecisionResponse, by: &Answere
         AnswererKind::Probation => "probation",
     };
     let by = By { kind: kind.to_owned(), surface: by.surface.name().to_owned(), name: by.name.clone() };
-    Ok(Command::Answer { decision, choice: response.choice, text: response.text, by })
+    let remember = match response.remember {
+        request::Remember::Once => Remember::Once,
+        request::Remember::Run => Remember::Run,
+        request::Remember::Always => Remember::Always,
+    };
+    Ok(Command::Answer { decision, choice: response.choice, text: response.text, by, remember })
 }
 
 fn begin(given: &Given<'_>) -> Request {

@@ -30,6 +30,51 @@ fn a_budget_of_processes_and_one_of_minutes_hold() {
 }
 
 #[test]
+fn rules_stand_before_a_start_and_name_what_they_would_have_turned() {
+    let sandbox = Sandbox::new();
+    let task = |id: &str, of_type: &str, environment: &str| {
+        format!(
+            "[[tasks]]\nid = \"{id}\"\ntype = \"{of_type}\"\nenvironment = \"{environment}\"\nrun = \"echo {id} > {id}.txt\"\n"
+        )
+    };
+    // The specification's rule: a production deployment is asked about, whatever it says of its effects.
+    let plan = format!(
+        "version = 1\n{}{}{}",
+        task("ship", "deployment", "production"),
+        task("stage", "deployment", "staging"),
+        task("lint", "chore", "production")
+    );
+    sandbox.run_plan(&plan, &["--no-wait"]).exits(3).says("Deploy to production with T-1?");
+    let asked = sandbox.run(&["decide", "D-1", "--json"]).exits(0).json();
+    assert_eq!((asked["kind"].as_str(), asked["why_asked"].as_str()), (Some("deploy"), Some("rule")), "{asked:#}");
+    assert_eq!(asked["rules_hit"], json!(["prod-deploy"]), "{asked:#}");
+    sandbox.run(&["decide", "D-1", "allow"]).exits(0);
+    let report = sandbox.wire().finished("R-1");
+    assert_eq!(report["outcome"], "completed", "{report:#}");
+    // Nothing has changed, so nothing is turned; a stricter file is tried without being put in force, then is.
+    sandbox.run(&["policy", "replay"]).exits(0).says("0 of 1 past decisions");
+    let rules = "version = 1\n[[rules]]\nid = \"never-ship\"\nwhen = \"task.type == 'deployment'\"\nverdict = \"deny\"\n\
+                 reason = \"not from this machine\"\n";
+    let trial = sandbox.root.join("trial.toml");
+    std::fs::write(&trial, rules).unwrap();
+    let trial = trial.to_str().unwrap();
+    let said = sandbox.run(&["policy", "replay", "--with", trial, "--json"]).exits(1).json();
+    assert_eq!((&said["looked"], said["turned"].as_array().unwrap().len()), (&json!(1), 1), "{said:#}");
+    let turned = &said["turned"][0];
+    assert_eq!(turned["decision"], "D-1");
+    assert_eq!((&turned["was"]["way"], &turned["would"]["way"]), (&json!("asked"), &json!("refused")), "{said:#}");
+    sandbox.run(&["policy", "replay", "--with", trial]).exits(1).says("D-1 asked -> refused").says("never-ship");
+    sandbox.run(&["policy", "replay", "--with", "/nowhere.toml"]).exits(2).says("there is no file");
+    sandbox.run(&["policy", "replay", "--threshold", "0.2"]).exits(2).says("makes no sense");
+    std::fs::write(trial, "version = 1\n[[rules]]\nid = \"x\"\nwhen = \"task.tipe == 'a'\"\nverdict = \"deny\"\n")
+        .unwrap();
+    sandbox.run(&["policy", "replay", "--with", trial]).exits(2).says("trial.toml:4").says("task.type");
+    // A daemon that lives takes up a changed file by itself.
+    std::fs::write(sandbox.config.join("orchestrator/policy.toml"), rules).unwrap();
+    sandbox.run_plan(&plan, &["--no-wait"]).exits(1).says("not from this machine").says("1 of 3");
+}
+
+#[test]
 fn a_sequential_plan_runs_one_task_at_a_time_on_what_the_one_before_left() {
     let sandbox = Sandbox::new();
     let log = sandbox.root.join("log");

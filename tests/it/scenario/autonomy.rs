@@ -50,7 +50,7 @@ const ASKS: &str = "
     Bash git rev-parse HEAD;Bash tr a-z A-Z < names.txt;Write notes.md;Bash cargo doc --no-deps;!Bash git push --force
 ";
 
-struct Asked {
+pub struct Asked {
     truth: Truth,
     task: TaskId,
     request: String,
@@ -76,11 +76,9 @@ fn asks() -> Vec<Vec<Asked>> {
     (1..).zip(tasks).map(task).collect()
 }
 
-#[test]
-fn a_hundred_asks_over_an_empty_history() {
+/// The whole run of the hundred asks, to its end.
+pub fn hundred() -> (Script, Vec<Vec<Asked>>) {
     let tasks = asks();
-    let count = tasks.iter().map(Vec::len).sum::<usize>();
-    assert_eq!(count, 100);
     let mut script = Script::new();
     let plan: Vec<String> =
         (1..=tasks.len()).map(|number| format!("t{number} agent writes=d{number}/** verify=unit retry=0")).collect();
@@ -103,7 +101,14 @@ fn a_hundred_asks_over_an_empty_history() {
         }
     }
     script.play("auto");
+    (script, tasks)
+}
 
+#[test]
+fn a_hundred_asks_over_an_empty_history() {
+    let (script, tasks) = hundred();
+    let count = tasks.iter().map(Vec::len).sum::<usize>();
+    assert_eq!(count, 100);
     let told = answers(&script);
     let state = &script.core.state;
     let mut by: BTreeMap<&str, usize> = BTreeMap::new();
@@ -138,11 +143,12 @@ fn a_hundred_asks_over_an_empty_history() {
         }
         assert_eq!(task.state, TaskState::Settled(Settled::Undone), "{}", task.id);
         let acts: Vec<_> = acts.collect();
-        assert!(!acts.is_empty(), "{} was not tried at all", task.id);
+        let tried = acts.iter().any(|act| act.ground == Ground::Probation);
+        assert!(tried, "{} was not tried at all", task.id);
         for act in acts {
-            assert_eq!(act.ground, Ground::Probation, "{act:?}");
+            assert!(matches!(act.ground, Ground::Probation | Ground::Gate), "{act:?}");
             assert_eq!(act.right, Some(false), "{act:?}");
-            let no = state.learned.labels.iter().any(|label| label.case == act.case && !label.yes);
+            let no = state.learned.labels.iter().any(|label| label.case.sort == act.case.sort && !label.yes);
             assert!(no, "{act:?} taught nothing");
         }
     }
@@ -189,9 +195,9 @@ fn what_was_allowed_so_often_goes_by_itself_and_is_audited() {
 fn what_persons_want_remembered_is_obeyed() {
     let mut script = at_work();
     script.core.settings.decisions.probation = false;
-    script.play("said T-1.1 wants r1 Bash | make lint\nanswer D-1 allow\nremember D-1 always");
+    script.play("said T-1.1 wants r1 Bash | make lint\nanswer D-1 allow always");
     script.play("said T-1.1 wants r2 Bash | make test");
-    script.play("said T-1.1 wants r3 Bash | cargo build\nanswer D-2 deny\nremember D-2 always");
+    script.play("said T-1.1 wants r3 Bash | cargo build\nanswer D-2 deny always");
     script.play("said T-1.1 wants r4 Bash | cargo test");
     // What is critical is asked, whatever was remembered of the program; what is better than what was refused is not.
     script.play("said T-1.1 wants r5 Bash | cargo yank --version 1.0.0 x\nsaid T-1.1 wants r6 Bash | cargo --list");
@@ -219,4 +225,32 @@ fn answers(script: &Script) -> BTreeMap<(TaskId, String), (AskVerdict, String)> 
         _ => None,
     };
     events.filter_map(answer).collect()
+}
+
+#[test]
+fn what_nothing_judged_counts_neither_way() {
+    for end in ["lost", "timeout", "signal:9", "cancelled"] {
+        let mut script = at_work();
+        script.play("said T-1.1 wants r1 Bash | make lint\nsaid T-1.1 wants r2 Edit | src/lib.rs");
+        let grounds: Vec<Ground> = script.core.state.learned.acts.iter().map(|act| act.ground).collect();
+        assert_eq!(grounds, [Ground::Probation, Ground::Gate], "what the gate lets through in a lane leaves an act");
+        script.play(&format!("ended T-1.1 {end}\nquiet auto hold=T-1.2"));
+        let acts: Vec<_> = script.core.state.learned.acts.iter().map(|act| (act.right, act.unknown)).collect();
+        assert_eq!(acts, [(None, true); 2], "{end}");
+        assert!(script.core.state.learned.labels.is_empty(), "{end} taught something");
+        let card = scorecard(&script.core.state.learned, &script.core.state.index.ladder, &script.core.settings);
+        assert_eq!((card.wrong.count, card.wrong.of), (0, 0), "{end}");
+    }
+}
+
+#[test]
+fn edits_that_are_undone_say_no_once() {
+    let mut script = at_work();
+    script.play("said T-1.1 wants r1 Edit | src/a.rs\nsaid T-1.1 wants r2 Edit | src/b.rs");
+    script.play("ended T-1.1 exit:0 done\nquiet auto hold=T-1.1/v0\nended T-1.1/v0 exit:1 says=it_is_broken");
+    let state = &script.core.state;
+    let right: Vec<_> = state.learned.acts.iter().map(|act| act.right).collect();
+    assert_eq!(right, [Some(false); 2], "both were wrong, as far as anybody knows");
+    let labels: Vec<_> = state.learned.labels.iter().map(|label| (label.case.sort.as_str(), label.yes)).collect();
+    assert_eq!(labels, [("Edit", false)], "and one \"no\" is heard");
 }

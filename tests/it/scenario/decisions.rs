@@ -75,8 +75,7 @@ fn a_persons_answer_teaches_and_can_be_remembered() {
     check(
         r#"
             submit | a ext
-            answer D-1 deny
-            remember D-1 always
+            answer D-1 deny always
             submit | a ext
             forget never-1
             submit | a ext
@@ -98,8 +97,9 @@ fn a_persons_answer_teaches_and_can_be_remembered() {
             R-1 Monitor -> MONITORING
             R-1 Escalate -> ESCALATING
                 limit R-1 10
-            > answer D-1 deny
+            > answer D-1 deny always
             D-1 answered deny
+            never-1 remembered for "run a"
             R-1 UserResponse -> EXECUTING
             R-1 Monitor -> MONITORING
             learning begun
@@ -108,8 +108,6 @@ fn a_persons_answer_teaches_and_can_be_remembered() {
             R-1 Complete -> COMPLETING
                 publish R-1 -
               = Decided { decision: DecisionId(1), again: false }
-            > remember D-1 always
-            never-1 remembered for "run a"
             > submit | a ext
             R-2 added
             R-2 Start -> ANALYZING

@@ -3,11 +3,11 @@
 //! ```text
 //! submit [key=K] [prio=high] [mode=plan] [ask=minimal|collaborative] [jobs=2] [trust] [approve=always] [text=W] | TASKS
 //!        TASKS: name [read|ext|ask|agent|flow] [needs=a,b] [verify=unit,lint] [writes=src/**] [res=db] [prio=high] [est=60]
-//!               [retry=1] [comp] [probe] [idem] [derived] [env=production]; …    and before them  [stop] [final=check] [max=2]
+//!               [retry=1] [comp] [probe] [idem] [derived] [env=production] [type=deployment] [milestone=M]; …    and before them  [stop] [final=check] [max=2]
 //!               [minutes=5] [spawns=3] [order];
 //! task [run=R-1] [deps=T-1,T-2] [key=K] | ONE TASK
 //! set workers=2 lanes=1 playbooks=builtin agents=ada,ben day=1.5 spawns=2 slow
-//! surveyed R-1 [test=unit] [tree=t0]   survey-failed R-1 WHY   answer D-1 CHOICE   cancel R-1|T-1   retry R-1 [T-1]
+//! surveyed R-1 [test=unit] [tree=t0]   survey-failed R-1 WHY   answer D-1 CHOICE [run|always]   cancel R-1|T-1   retry R-1 [T-1]
 //! prepared T-1.1   shared R-1   base R-1   final R-1      each with [failed WHY]      inspected R-1 [PATH…]
 //! started JOB   ended JOB END [names=a,b] [says=WORDS]    END: exit:0 exit:1 signal:9 timeout silent cancelled lost not_started
 //! harvested T-1.1 [same] [touches=a,b]   merged T-1.1 [other|empty]   conflict T-1.1   advanced T-1.1   refused T-1.1   broken T-1.1 WHY
@@ -36,10 +36,10 @@ use orchestrator::{
             decision::By,
             effects::Reversible,
             gate::{self, Ask, Judgement, NoLinks, Place, Verdict},
-            policy::{Known, Policy, TaskKnown},
+            policy::{Known, Policy, Source, TaskKnown, Tier},
         },
         facts::{Facts, FoundCommand, Role},
-        input::{AgentSaid, AgentWord},
+        input::{AgentSaid, AgentWord, Remember},
         job::{End, JobId, JobResult},
         plan::{
             playbook,
@@ -119,6 +119,12 @@ impl Script {
             slow: false,
             test: None,
         }
+    }
+
+    /// The user's own policy file from here on.
+    pub fn policy(&mut self, text: &str) {
+        let own = Source { tier: Tier::User, file: "policy.toml", text };
+        self.core.settings.rules.policy = Arc::new(Policy::load(&[own]).expect("a policy"));
     }
 
     /// Plays these lines.
@@ -205,11 +211,13 @@ impl Script {
             }
             "answer" => {
                 let by = By { kind: "person".into(), surface: "cli".into(), name: None };
-                self.command(Command::Answer { decision: words.at(1), choice: words.at(2), text: None, by });
-            }
-            "remember" => {
-                let always = words.plain[2] == "always";
-                self.command(Command::Remember { decision: words.at(1), always });
+                let remember = match words.plain.get(3) {
+                    Some(&"always") => Remember::Always,
+                    Some(&"run") => Remember::Run,
+                    _ => Remember::Once,
+                };
+                let (decision, choice) = (words.at(1), words.at(2));
+                self.command(Command::Answer { decision, choice, text: None, by, remember });
             }
             "forget" => self.command(Command::ForgetRule(words.plain[1].to_owned())),
             "cancel" if words.plain[1].starts_with('R') => self.command(Command::CancelRun(words.at(1))),
@@ -713,12 +721,16 @@ pub fn plan(text: &str) -> Plan {
         if words.key("verify") == Some("-") {
             spec.verify = Some(Arc::new(Vec::new()));
         }
+        if let Some(word) = words.key("type") {
+            spec.kind_word = word.into();
+        }
         let extras = spec.extras_mut();
         extras.writes = words.key("writes").map(|_| words.list("writes"));
         extras.resources = words.list("res");
         extras.priority = priority(words.key("prio"));
         extras.estimate_s = words.key("est").map(|text| text.parse().expect("seconds"));
         extras.environment = words.key("env").map(str::to_owned);
+        extras.milestone = words.key("milestone").map(str::to_owned);
         extras.idempotent = words.has("idem");
         extras.derived = words.has("derived");
         extras.retry =

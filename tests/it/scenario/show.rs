@@ -127,6 +127,7 @@ pub fn event(state: &State, event: &Event) -> String {
             format!("act {} {:?} by {:?}: {}", act.number, act.what, act.ground, if act.yes { "yes" } else { "no" })
         }
         Event::ActProven { number, right } => format!("act {number} {}", if *right { "right" } else { "wrong" }),
+        Event::ActUnknown { number } => format!("act {number} unknown"),
         Event::RuleRemembered { rule } => format!("{} remembered for {:?}", rule.id, rule.sort),
         Event::RuleForgotten { id } => format!("{id} forgotten"),
         Event::Trusted { hash } => format!("trusted {}", hash.as_deref().unwrap_or("-")),

@@ -75,6 +75,7 @@ pub fn act(world: &mut World) {
             choice: "no-such-option".into(),
             text: None,
             by: by(),
+            remember: Default::default(),
         },
     };
     world.input(Input::Command(command));
@@ -83,7 +84,7 @@ pub fn act(world: &mut World) {
 fn answer(world: &mut World, decision: DecisionId) -> Command {
     let options = world.core.state.decisions[&decision].options.clone();
     let choice = options[world.rng.below(options.len() as u64) as usize].id.clone();
-    Command::Answer { decision, choice, text: None, by: by() }
+    Command::Answer { decision, choice, text: None, by: by(), remember: Default::default() }
 }
 
 /// Answers everything that is open. False = nothing was.
@@ -95,7 +96,9 @@ pub fn answer_all(world: &mut World, round: u32) -> bool {
         let choice = found.options.last().expect("there are options").id.clone();
         let command = match round < 5 {
             true => answer(world, *decision),
-            false => Command::Answer { decision: *decision, choice, text: None, by: by() },
+            false => {
+                Command::Answer { decision: *decision, choice, text: None, by: by(), remember: Default::default() }
+            }
         };
         world.input(Input::Command(command));
     }

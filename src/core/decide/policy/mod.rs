@@ -247,7 +247,7 @@ impl Policy {
             name => vec![known_text(known, name)],
         });
         if numbers.is_empty() {
-            return none();
+            return Ruled::none();
         }
         let mut tree = tree(known);
         place(&mut tree, "tool.name", json!(ask.tool));
@@ -296,6 +296,23 @@ impl Policy {
         self.decide(numbers, vec![tree], None)
     }
 
+    /// Whether any rule may have a word about the start of a task with this type, kind, title, effect and environment
+    /// (empty: none is named). Costs no more than a look into a table.
+    pub fn concerns_start(&self, now: Timestamp, [of_type, kind, title, effect, environment]: [&str; 5]) -> bool {
+        let numbers = self.candidates(now, |name| {
+            vec![match name {
+                "task.type" => Some(of_type),
+                "task.kind" => Some(kind),
+                "task.title" => Some(title),
+                "task.effect" => Some(effect),
+                "environment" => Some(environment).filter(|name| !name.is_empty()),
+                "tool.name" | "command.program" | "error.type" | "error.class" | "error.text" => Some(""),
+                _ => None,
+            }]
+        });
+        !numbers.is_empty()
+    }
+
     /// The kind of failure that the policy's own patterns see in a text.
     pub fn failure(&self, text: &str) -> Option<&ErrorPattern> {
         self.error_patterns.iter().find(|pattern| pattern.text.is_match(text))
@@ -327,7 +344,7 @@ impl Policy {
         criticality: Option<f64>,
     ) -> Ruled {
         if numbers.is_empty() {
-            return none();
+            return Ruled::none();
         }
         let views: Vec<_> = trees.into_iter().map(variables).collect();
         let contexts: Vec<_> = views.iter().map(|view| condition::shared(view)).collect();
@@ -372,7 +389,7 @@ impl Policy {
         hits.sort_by(|(a, one), (b, other)| {
             other.cmp(one).then(b.tier.cmp(&a.tier)).then(b.confidence.total_cmp(&a.confidence))
         });
-        let Some((first, verdict)) = hits.first().copied() else { return Ruled { missing, ..none() } };
+        let Some((first, verdict)) = hits.first().copied() else { return Ruled { missing, ..Ruled::none() } };
         let unknown = unknown.filter(|(rule, _)| std::ptr::eq(*rule, first));
         let reason = |(rule, _): &(&Rule, Verdict)| match missing.is_empty() || rule.verdict == Verdict::Allow {
             true => format!("{} ({} rule {}, {})", rule.reason, rule.tier.word(), rule.id, rule.place),
@@ -390,15 +407,18 @@ impl Policy {
     }
 }
 
-fn none() -> Ruled {
-    Ruled {
-        verdict: Verdict::None,
-        action: None,
-        why: "rule".to_owned(),
-        hits: Vec::new(),
-        missing: Vec::new(),
-        reasons: Vec::new(),
-        priors: Vec::new(),
+impl Ruled {
+    /// No rule has a word.
+    pub fn none() -> Ruled {
+        Ruled {
+            verdict: Verdict::None,
+            action: None,
+            why: "rule".to_owned(),
+            hits: Vec::new(),
+            missing: Vec::new(),
+            reasons: Vec::new(),
+            priors: Vec::new(),
+        }
     }
 }
 

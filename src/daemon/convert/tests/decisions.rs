@@ -19,7 +19,13 @@ fn by(kind: &str, name: Option<&str>) -> By {
 }
 
 fn answer_as(world: &mut World, id: u32, choice: &str, by: By) -> Result<Reply, Rejection> {
-    world.command(Command::Answer { decision: DecisionId(id), choice: choice.into(), text: None, by })
+    world.command(Command::Answer {
+        decision: DecisionId(id),
+        choice: choice.into(),
+        text: None,
+        by,
+        remember: Default::default(),
+    })
 }
 
 /// A deployment that needs permission, and a question; both in one run.
@@ -39,17 +45,17 @@ fn a_permission_is_shown_whole() {
     let world = asking();
     let pending = pending_decisions(&world.view());
     let permission =
-        pending.decisions.iter().find(|decision| decision.kind == crate::api::decision::DecisionKind::Permission);
+        pending.decisions.iter().find(|decision| decision.kind == crate::api::decision::DecisionKind::Deploy);
     let permission = permission.unwrap();
     // 90 of 100 seconds wait for it, on the critical path, at normal priority.
     assert!((permission.urgency - (0.5 * 0.9 + 0.3 + 0.2 * 0.3)).abs() < 1e-9, "{}", permission.urgency);
     expect![[r#"
         {
           "decision_id": "D-2",
-          "kind": "permission",
+          "kind": "deploy",
           "type": "deployment",
-          "question": "May T-1 run? Deploy",
-          "detail": "`deploy` has effects outside the repository that git cannot take back. Its plan can take them back with `undeploy`.",
+          "question": "Deploy with T-1? Deploy",
+          "detail": "`deploy` has effects outside the repository that git cannot take back. Its plan can take them back with `undeploy`.\n- rule prod-deploy (built-in:17) asks for what is not known: environment",
           "options": [
             {
               "id": "allow",
@@ -99,7 +105,7 @@ fn a_permission_is_shown_whole() {
               "rules": 0.25
             }
           },
-          "why_asked": "criticality",
+          "why_asked": "missing:environment",
           "suggestions": [
             {
               "choice": "allow",
@@ -112,9 +118,11 @@ fn a_permission_is_shown_whole() {
               "score": 0.45
             }
           ],
-          "rules_hit": [],
+          "rules_hit": [
+            "prod-deploy"
+          ],
           "policy_version": "none",
-          "key": "d41be9a59574af9e9c9adf4733e98522",
+          "key": "328c02f67f466fa2bf73f23884bfb863",
           "blocks": [
             "T-1",
             "T-2"
@@ -248,13 +256,14 @@ fn why_a_decision_is_asked() {
     let text: String = reply.reasons.iter().map(|reason| format!("{}\n", reason.text)).collect();
     expect![[r#"
         D-2: open, 2 tasks wait for it
-        D-2 was asked: May T-1 run? Deploy
+        D-2 was asked: Deploy with T-1? Deploy
         D-2 is open: orchestrator decide D-2
         it stands before T-1 of R-1: Deploy
-        it was asked because what it is about cannot simply be taken back
+        it was asked because a rule goes by `environment`, which nobody named
         sort run deploy: no answers yet
         nothing like it was answered before
         factors: context 1.00 (weight 0.20), historical 0.00 (weight 0.30), preferences 0.00 (weight 0.10), risk 0.30 (weight 0.15), rules 0.00 (weight 0.25)
+        rules that hold: prod-deploy
         its effect is of class external: deploy
         criticality 0.7: only a person may answer
         urgency 0.81; it blocks T-1, T-2

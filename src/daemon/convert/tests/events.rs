@@ -128,7 +128,13 @@ fn decisions_checkpoints_and_retries_are_told() {
     ]));
     world.end("T-2.1", End::Exit(3), "boom\n");
     let by = crate::core::decide::decision::By { kind: "person".into(), surface: "lsp".into(), name: None };
-    let answer = Command::Answer { decision: crate::ids::DecisionId(1), choice: "a".into(), text: None, by };
+    let answer = Command::Answer {
+        decision: crate::ids::DecisionId(1),
+        choice: "a".into(),
+        text: None,
+        by,
+        remember: Default::default(),
+    };
     world.command(Command::SaveCheckpoint { run: Some(RunId(1)), label: "mark".into(), position: 3 }).unwrap();
     world.command(answer).unwrap();
     world.command(Command::Retry { run: RunId(1), task: Some(TaskId(2)) }).unwrap_err();

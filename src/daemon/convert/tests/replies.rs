@@ -1057,7 +1057,13 @@ fn effects_outside_are_named_when_they_stay() {
         {"id": "more", "command": ["x"], "needs": ["deploy"]},
     ]));
     let by = crate::core::decide::decision::By { kind: "person".into(), surface: "cli".into(), name: None };
-    let answer = Command::Answer { decision: DecisionId(1), choice: "allow".into(), text: None, by };
+    let answer = Command::Answer {
+        decision: DecisionId(1),
+        choice: "allow".into(),
+        text: None,
+        by,
+        remember: Default::default(),
+    };
     world.hold("T-2.1");
     world.command(answer).unwrap();
     world.command(Command::CancelRun(RunId(1))).unwrap();

@@ -139,9 +139,14 @@ fn of_decision(view: &View<'_>, known: &Decision, shown: &crate::api::Decision, 
         "confidence" => "nothing here could decide it with enough certainty",
         "mode" => "the plan or the run's interaction mode asks for a person",
         "missing:agent" => "no agent is set up that could do it",
+        "missing:check" => "no check could prove it",
+        "not_understood" => "not all of what it does is understood",
         _ => "no rule decides it",
     };
-    chain.now(format!("it was asked because {asked}"));
+    match shown.why_asked.strip_prefix("missing:").filter(|what| !matches!(*what, "agent" | "check")) {
+        Some(what) => chain.now(format!("it was asked because a rule goes by `{what}`, which nobody named")),
+        None => chain.now(format!("it was asked because {asked}")),
+    }
     of_confidence(view, known, shown, chain);
     for effect in &shown.context.effects {
         let class = format!("{:?}", effect.class).to_lowercase();
