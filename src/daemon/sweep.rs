@@ -40,6 +40,16 @@ impl Kept {
         task > self.last.1 || self.tasks.contains(&task)
     }
 
+    /// Whether the folder of an agent's host may stay: `T-42.2`. One with another name is none of ours.
+    fn agent(&self, name: &str) -> bool {
+        name.parse::<AttemptId>().map_or(true, |attempt| self.task(attempt.task))
+    }
+
+    /// Whether a lane may stay.
+    fn lane(&self, lane: LaneId) -> bool {
+        lane.0 <= self.lanes_max || self.lanes.contains(&lane)
+    }
+
     /// Whether a log may stay. A file with another name is none of ours.
     fn log(&self, name: &str) -> bool {
         // `T-42.2.log`, `T-42.2-v0.log`, `R-3-b0.log`
@@ -56,8 +66,8 @@ impl Kept {
     }
 }
 
-/// Deletes hidden references and logs of runs that are no more, and lanes beyond what is configured. Published branches
-/// are the user's.
+/// Deletes hidden references, logs and agents' conversations of runs that are no more, and lanes beyond what is
+/// configured. Published branches are the user's.
 pub fn sweep(repo: &Repo, dir: &Path, kept: &Kept) {
     let complain = |what: String, error: String| tracing::warn!(what, error, "could not be deleted");
     match repo.runs() {
@@ -79,8 +89,20 @@ pub fn sweep(repo: &Repo, dir: &Path, kept: &Kept) {
             complain(entry.path().display().to_string(), error.to_string());
         }
     }
+    let gone = |folder: &str, stays: &dyn Fn(&str) -> bool| {
+        for entry in std::fs::read_dir(dir.join(folder)).into_iter().flatten().flatten() {
+            if !stays(&entry.file_name().to_string_lossy())
+                && let Err(error) = std::fs::remove_dir_all(entry.path())
+            {
+                complain(entry.path().display().to_string(), error.to_string());
+            }
+        }
+    };
+    gone("agents", &|name| kept.agent(name));
+    // What agents put into the temporary folder of a lane that is no more.
+    gone("tmp", &|name| name.parse::<LaneId>().map_or(true, |lane| kept.lane(lane)));
     let lanes = dir.join("lanes");
-    for lane in Repo::lanes(&lanes).into_iter().filter(|lane| lane.0 > kept.lanes_max && !kept.lanes.contains(lane)) {
+    for lane in Repo::lanes(&lanes).into_iter().filter(|lane| !kept.lane(*lane)) {
         if let Err(error) = repo.remove_lane(lane, &lanes) {
             complain(lane.to_string(), error.to_string());
         }
@@ -143,6 +165,10 @@ mod tests {
         for goes in ["T-1.1.log", "T-1.12-m3.log", "R-1-b0.log", "R-1-f10.log", "T-9.1-p.log"] {
             assert!(!kept.log(goes), "{goes}");
         }
+        for (name, stays) in [("T-7.3", true), ("T-10.1", true), ("notes", true), ("T-1.1", false), ("T-9.12", false)] {
+            assert_eq!(kept.agent(name), stays, "{name}");
+        }
+        assert!(kept.lane(LaneId(6)) && !kept.lane(LaneId(7)));
     }
 
     #[test]

@@ -103,9 +103,11 @@ pub fn of_agent(end: &End, trouble: &str, said: &str) -> Failure {
         "refused" | "auth" => ("security", word(Route::Escalate)),
         // It broke off without a reason that is known: what it did is kept, and it goes on from there.
         _ if failure.class == word(Class::Unknown) => ("unknown", word(Route::Retry)),
+        // Likewise where it crashed, or something ended it from outside.
+        _ if matches!(end, End::Signal(_)) => (failure.class.as_str(), word(Route::Retry)),
         _ => return failure,
     };
-    Failure { class: class.to_owned(), recoverable: true, next, ..failure }
+    Failure { class: class.to_owned(), recoverable: true, next, ..failure.clone() }
 }
 
 /// It ran, but what it did is not what was wanted.

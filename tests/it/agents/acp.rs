@@ -472,6 +472,19 @@ fn a_daemon_that_is_killed_with_a_question_open_is_followed_by_one_that_hands_th
 }
 
 #[test]
+fn a_run_that_is_forgotten_takes_its_conversations_along() {
+    let Some(world) = World::new(json!({"prompts": [[made()]]}), "\n[state]\nkeep_runs = 1\nkeep_days = 0") else {
+        return;
+    };
+    for _ in 0..3 {
+        world.run("").exits(0);
+    }
+    let agents = world.sandbox.workspace().join("agents");
+    eventually("the first conversation to go", || (!agents.join("T-1.1").exists()).then_some(()));
+    assert!(agents.join("T-3.1/transcript").is_file(), "the last one's is kept");
+}
+
+#[test]
 fn a_model_is_set_or_said_to_be_missing() {
     let Some(world) = World::new(json!({"prompts": [[made()]]}), "model = \"huge\"") else { return };
     world.run("").exits(1);

@@ -3,6 +3,7 @@
 
 mod acp;
 mod claude;
+mod crash;
 mod double;
 mod pull;
 mod real;
