@@ -777,6 +777,11 @@ impl OrchestratorApiServer for Session {
 
     async fn claim_task(&self, task_id: Option<TaskId>) -> RpcResult<ClaimReply> {
         let holder = self.holder()?;
+        if !self.shared.config.pulls() {
+            let message = "sessions take no tasks here: config.toml declares no agent with driver = \"pull\"";
+            let hint = "the user may put [agents.session] with driver = \"pull\" there, and start the daemon anew";
+            return Err(ApiError::new(Code::Forbidden, message, hint).into());
+        }
         let dir = self.greeted(Act::Work)?.workspace.dir.clone();
         let folder = dir.clone();
         let claim = Command::ClaimTask { task: task_id, holder };

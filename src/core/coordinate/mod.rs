@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Ctx, Rng,
-    agent::{Allocation, Candidate, DriverKind},
+    agent::{AgentProfile, Allocation, Candidate, DriverKind},
     decide::{self, decision::DecisionKind},
     event::Event,
     execute,
@@ -218,6 +218,7 @@ pub fn lease(state: &State, ctx: &mut Ctx, task: &Task, holder: &str) -> Result<
     let (Some(run), Some(index)) = (state.run(task.run), state.index.runs.get(&task.run)) else {
         return Err(format!("{} is over", task.run));
     };
+    may_be_pulled(state, ctx, task)?;
     if !execute::may_start(state, ctx, run, index, task) {
         return Err(format!("{} has to wait for tasks that write the same files", task.id));
     }
@@ -237,6 +238,30 @@ pub fn lease(state: &State, ctx: &mut Ctx, task: &Task, holder: &str) -> Result<
     }
     events.extend(claim(run, task, lane, allocation));
     Ok(events)
+}
+
+/// Whether one of the declared agents that sessions stand for can do this, and has room. Where none is declared, nobody
+/// gets here by the daemon, and nothing limits those that do.
+fn may_be_pulled(state: &State, ctx: &Ctx, task: &Task) -> Result<(), String> {
+    let pulled: Vec<_> = ctx.settings.agents.iter().filter(|profile| profile.driver == DriverKind::Pull).collect();
+    if pulled.is_empty() {
+        return Ok(());
+    }
+    let needs = &task.spec.extras().capabilities;
+    let able = |profile: &&&AgentProfile| {
+        profile.capabilities.is_empty() || needs.iter().all(|need| profile.capabilities.contains(need))
+    };
+    let able: Vec<_> = pulled.iter().filter(able).collect();
+    if able.is_empty() {
+        return Err(format!("it needs {}, which no agent with driver = \"pull\" has", needs.join(", ")));
+    }
+    let tasks = state.index.runs.values().flat_map(|index| &index.trying_own).filter_map(|task| state.task(*task));
+    let leased = tasks.filter(|task| task.current().is_some_and(|(_, live)| live.leased())).count();
+    let most: u32 = pulled.iter().map(|profile| profile.max_load).sum();
+    match leased >= most as usize {
+        true => Err(format!("sessions have {leased} tasks, the most they may (agents.NAME.max_load)")),
+        false => Ok(()),
+    }
 }
 
 /// What was due at a time that has come.

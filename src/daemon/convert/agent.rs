@@ -123,8 +123,12 @@ pub fn agent_list(view: &View<'_>, found: &[FoundAgent]) -> Vec<Agent> {
         let there = found.iter().find(|found| found.id == profile.id);
         let limited = view.state.limits.get(&profile.account).copied();
         let current = load.get(profile.id.as_str()).copied().unwrap_or(0);
+        // Sessions that take tasks are listed by their own names; what is declared for them is there.
+        let pulled = profile.driver == crate::core::agent::DriverKind::Pull;
+        let leases = load.iter().filter(|(name, _)| pulled && name.starts_with("session:")).map(|(_, load)| *load);
+        let current = if pulled { leases.sum() } else { current };
         let state = match (there, limited, current) {
-            (None, ..) => AgentState::Missing,
+            (None, ..) if !pulled => AgentState::Missing,
             (_, Some(_), _) => AgentState::Limited,
             (_, _, 0) => AgentState::Idle,
             _ => AgentState::Executing,
@@ -141,7 +145,7 @@ pub fn agent_list(view: &View<'_>, found: &[FoundAgent]) -> Vec<Agent> {
             version: there.and_then(|found| found.version.clone()),
             program: there.map(|found| found.program.clone()),
             command: profile.command.join(" "),
-            sandbox: Some(profile.sandbox.clone()),
+            sandbox: Some(profile.sandbox.clone()).filter(|_| !pulled),
             abilities: crate::daemon::agents::abilities(profile),
             record: record(view.state, &profile.id),
         });

@@ -5,16 +5,31 @@ use serde_json::{Value, json};
 use super::{failing, over, program};
 use crate::daemon::sandbox::Sandbox;
 
+/// What the user puts into `config.toml`.
+const PULL: &str = "[agents.session]\ndriver = \"pull\"\n";
+
 /// A run that waits for somebody to do its task.
 fn waiting() -> Option<Sandbox> {
+    waiting_with(PULL, "", None)
+}
+
+fn waiting_with(pull: &str, more: &str, clock: Option<&str>) -> Option<Sandbox> {
     program("python3", "ORCHESTRATOR_PYTHON")?;
     let sandbox = Sandbox::empty();
     failing(&sandbox);
     // Whatever this machine has installed is not to take part.
-    let none = ["claude", "codex", "gemini", "opencode"].map(|id| format!("[agents.{id}]\ncommand = []\n"));
-    sandbox.configure(&none.concat());
-    let plan = "version = 1\n[[tasks]]\nid = \"fix\"\ntitle = \"Fix the failing test\"\ntype = \"fix\"\nkind = \"agent\"\n\
-                prompt = \"fix the failing test\"\nwrites = [\"sample.py\"]\n";
+    let known = ["claude", "codex", "gemini", "opencode", "claude-acp"];
+    let none = known.map(|id| format!("[agents.{id}]\ncommand = []\n"));
+    sandbox.configure(&(none.concat() + pull));
+    if let Some(clock) = clock {
+        let mut start = sandbox.command(&["daemon", "start"]);
+        start.env("ORCHESTRATOR_TEST_CLOCK", sandbox.file(clock, "0"));
+        sandbox.finish(start).exits(0);
+    }
+    let plan = format!(
+        "version = 1\n[[tasks]]\nid = \"fix\"\ntitle = \"Fix the failing test\"\ntype = \"fix\"\nkind = \"agent\"\n\
+         prompt = \"fix the failing test\"\nwrites = [\"sample.py\"]\n{more}"
+    );
     let file = sandbox.file("plan.toml", plan);
     sandbox.run(&["run", "--plan", file.to_str().unwrap(), "--trust", "--detach"]).exits(0);
     let decision = super::asked(&sandbox);
@@ -59,6 +74,67 @@ fn a_session_takes_a_task_and_only_its_checks_complete_it() {
     assert_eq!(over(&sandbox, "R-1")["outcome"], "completed");
     sandbox.run(&["apply", "R-1"]).exits(0);
     assert!(sandbox.read("sample.py").contains("a + b"));
+}
+
+#[test]
+fn a_session_that_is_silent_for_ten_minutes_loses_its_task_and_comes_too_late() {
+    let Some(sandbox) = waiting_with(PULL, "", Some("clock")) else { return };
+    let mut session = sandbox.wire();
+    let claimed = session.ok("claim_task", json!({}));
+    let (attempt, lane) = (text(&claimed, "/task/attempt_id").to_owned(), text(&claimed, "/task/lane").to_owned());
+    // Nine minutes, and a word: it has ten more from there.
+    std::fs::write(sandbox.root.join("clock"), "540000").unwrap();
+    session.ok("agent_notes", json!({"attempt_id": attempt, "add": "still at it"}));
+    std::fs::write(sandbox.root.join("clock"), "1080000").unwrap();
+    session.ok("agent_task", json!({"attempt_id": attempt}));
+    std::fs::write(sandbox.root.join("clock"), "1800000").unwrap();
+    let mut other = sandbox.wire();
+    let again = crate::daemon::sandbox::eventually("the task to be offered again", || {
+        let claimed = other.ok("claim_task", json!({}));
+        (!claimed["task"].is_null()).then_some(claimed)
+    });
+    assert_ne!(text(&again, "/task/attempt_id"), attempt);
+    // The late one worked on, and is not heard: neither its word nor what it left in that folder counts.
+    std::fs::write(format!("{lane}/late.txt"), "late\n").unwrap();
+    let late = session.refused("agent_report", json!({"attempt_id": attempt, "kind": "done", "text": "fixed"}));
+    assert_eq!(late, "STALE");
+    let lane = text(&again, "/task/lane").to_owned();
+    std::fs::write(format!("{lane}/sample.py"), "def add(a, b):\n    return a + b\n").unwrap();
+    other.ok("agent_report", json!({"attempt_id": text(&again, "/task/attempt_id"), "kind": "done", "text": "fixed"}));
+    assert_eq!(over(&sandbox, "R-1")["outcome"], "completed");
+    let files = sandbox.git(&["ls-tree", "-r", "--name-only", "orchestrator/R-1"]);
+    assert!(!files.contains("late.txt"), "{files}");
+}
+
+#[test]
+fn what_is_declared_for_sessions_is_what_they_may_take() {
+    // Nothing declared: nothing given, whoever asks the daemon directly.
+    let Some(sandbox) = waiting_with("", "", None) else { return };
+    assert_eq!(sandbox.wire().refused("claim_task", json!({})), "FORBIDDEN");
+    sandbox.run(&["cancel", "R-1"]).exits(0);
+    // It lacks what the task needs.
+    let rust = format!("{PULL}capabilities = [\"rust\"]\n");
+    let Some(sandbox) = waiting_with(&rust, "capabilities = [\"python\"]\n", None) else { return };
+    assert!(sandbox.wire().ok("claim_task", json!({}))["task"].is_null());
+    let refused = sandbox.wire().call("claim_task", json!({"task_id": "T-1"}));
+    assert!(refused.to_string().contains("it needs python"), "{refused}");
+    sandbox.run(&["cancel", "R-1"]).exits(0);
+    // One at a time.
+    let more = "[[tasks]]\nid = \"second\"\nkind = \"agent\"\nprompt = \"x\"\nwrites = [\"second.txt\"]\n";
+    let Some(sandbox) = waiting_with(&format!("{PULL}max_load = 1\n"), more, None) else { return };
+    let first = sandbox.wire().ok("claim_task", json!({"task_id": "T-1"}));
+    let refused = sandbox.wire().call("claim_task", json!({"task_id": "T-2"}));
+    assert!(refused.to_string().contains("sessions have 1 tasks, the most they may"), "{refused}");
+    let agents = sandbox.run(&["agents"]).exits(0);
+    assert!(!agents.all().contains("`` is not on the PATH"), "{}", agents.all());
+    let mut session = sandbox.wire();
+    let attempt = text(&first, "/task/attempt_id");
+    session.ok("agent_report", json!({"attempt_id": attempt, "kind": "failed", "text": "too hard"}));
+    crate::daemon::sandbox::eventually("room for the second", || {
+        let claimed = session.call("claim_task", json!({"task_id": "T-2"}));
+        (!claimed["result"]["task"].is_null()).then_some(())
+    });
+    sandbox.run(&["cancel", "R-1"]).exits(0);
 }
 
 #[test]
