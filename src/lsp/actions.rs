@@ -35,6 +35,8 @@ pub struct Place<'a> {
     pub document: &'a Document,
     /// How messages call its file: relative to the workspace.
     pub name: &'a str,
+    /// Whether a run can change it.
+    pub ours: bool,
     /// What is selected; empty where only the cursor stands somewhere.
     pub range: Range,
     /// What the editor knows to be wrong here, of any server.
@@ -48,9 +50,11 @@ pub struct Place<'a> {
 /// The actions for a place, as they go over the wire.
 pub fn actions(place: &Place<'_>, can: &Can) -> Vec<Value> {
     let mut offered = answers(place);
-    offered.extend(of_diagnostics(place));
-    offered.extend(of_marks(place));
-    offered.extend(of_selection(place, can));
+    if place.ours {
+        offered.extend(of_diagnostics(place));
+        offered.extend(of_marks(place));
+        offered.extend(of_selection(place, can));
+    }
     offered.retain(|action| wanted(action.kind, place.only));
     offered.into_iter().map(|action| action.wire(can)).collect()
 }
@@ -266,6 +270,7 @@ mod tests {
         let place = Place {
             document: documents.get("file:///w/src/a.rs").unwrap(),
             name: "src/a.rs",
+            ours: true,
             range: Range::new(position(range.0), position(range.1)),
             diagnostics: with.diagnostics,
             decisions: with.decisions,

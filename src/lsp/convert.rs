@@ -40,6 +40,12 @@ pub fn request(shared: &Shared, arguments: &[Value]) -> Result<Map<String, Value
         context.entry("diagnostic").or_insert(diagnostic);
     }
     if let Some(Value::String(uri)) = uri {
+        if !shared.is_ours(&uri) {
+            let message =
+                format!("{} is not in {}, which is served here", shared.name_of(&uri), shared.root().display());
+            let hint = "open its folder in a window of its own";
+            return Err(ApiError::new(Code::Invalid, message, hint).at_field("uri"));
+        }
         context.entry("files").or_insert_with(|| json!([shared.name_of(&uri)]));
         let documents = shared.documents();
         let document = documents.get(&uri);

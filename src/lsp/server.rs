@@ -92,6 +92,7 @@ impl LanguageServer for Server {
     async fn code_action(&self, params: CodeActionParams) -> Result<Option<CodeActionResponse>> {
         let uri = params.text_document.uri.as_str();
         let (can, decisions, name) = (self.shared.can(), self.shared.shown_in(uri), self.shared.name_of(uri));
+        let ours = self.shared.is_ours(uri);
         let only = params.context.only.unwrap_or_default();
         let only: Vec<String> = only.iter().map(|kind| kind.as_str().to_owned()).collect();
         let mut documents = self.shared.documents();
@@ -101,6 +102,7 @@ impl LanguageServer for Server {
         let place = Place {
             document,
             name: &name,
+            ours,
             range: params.range,
             diagnostics: &params.context.diagnostics,
             decisions: &decisions,

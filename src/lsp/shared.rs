@@ -159,6 +159,19 @@ impl Shared {
         }
     }
 
+    /// Whether it is a file of the folder that is open, or no file yet. Only there can a run change it: a window with a
+    /// second folder is served for its first.
+    pub fn is_ours(&self, uri: &str) -> bool {
+        let inside = |path: &Path, root: &Path| path.starts_with(root);
+        path_of(uri).is_none_or(|path| {
+            inside(&path, self.root())
+                || match (path.canonicalize(), self.root().canonicalize()) {
+                    (Ok(path), Ok(root)) => inside(&path, &root),
+                    _ => false,
+                }
+        })
+    }
+
     /// The state of the link, for whoever changes it.
     pub fn set_link(&self, link: Daemon) {
         self.link.send_replace(link);

@@ -61,6 +61,31 @@ fn the_exit_status_says_how_it_ended() {
 }
 
 #[test]
+fn a_file_of_another_folder_is_not_worked_on_in_this_one() {
+    let sandbox = Sandbox::new();
+    std::fs::write(sandbox.root.join("elsewhere.txt"), "TODO: here\n").unwrap();
+    let mut editor = Editor::greeted(&sandbox, capable());
+    let at = |name: &str| format!("file://{}/{name}", sandbox.root.display());
+    let (uri, line) = (at("elsewhere.txt"), range((0, 0), (0, 0)));
+    let document = json!({"uri": uri, "languageId": "plaintext", "version": 1, "text": "TODO: here\n"});
+    editor.notify("textDocument/didOpen", json!({"textDocument": document}));
+    assert_eq!(actions(&mut editor, &uri, line.clone(), json!({"diagnostics": []})), Vec::<Value>::new());
+    let request = json!({"description": "Do this TODO", "uri": uri, "range": line});
+    let refused =
+        editor.call("workspace/executeCommand", json!({"command": "orchestrator.run", "arguments": [request]}));
+    let message = refused["error"]["message"].as_str().unwrap();
+    assert!(message.contains("elsewhere.txt is not in ") && message.contains("a window of its own"), "{message}");
+    // The same folder under another name is this one.
+    std::os::unix::fs::symlink(&sandbox.repo, sandbox.root.join("linked")).unwrap();
+    std::fs::write(sandbox.repo.join("here.txt"), "TODO: here\n").unwrap();
+    let uri = at("linked/here.txt");
+    let document = json!({"uri": uri, "languageId": "plaintext", "version": 1, "text": "TODO: here\n"});
+    editor.notify("textDocument/didOpen", json!({"textDocument": document}));
+    assert_eq!(actions(&mut editor, &uri, line, json!({"diagnostics": []})).len(), 1);
+    assert_eq!(editor.leave(), 0);
+}
+
+#[test]
 fn actions_follow_the_buffer_and_not_the_disk() {
     let sandbox = Sandbox::new();
     let mut editor = Editor::greeted(&sandbox, capable());
@@ -142,7 +167,8 @@ fn a_command_that_is_wrong_is_refused_with_what_to_do() {
         ("orchestrator.rum", json!([]), "did you mean orchestrator.run?"),
         ("orchestrator.run", json!([]), "this is no request"),
         ("orchestrator.run", json!([{"description": "x", "contraints": {}}]), "did you mean `constraints`?"),
-        ("orchestrator.run", json!([{"description": "x", "uri": "file:///a", "range": 7}]), "`range` is no LSP range"),
+        ("orchestrator.run", json!([{"description": "x", "uri": "untitled:a", "range": 7}]), "`range` is no LSP range"),
+        ("orchestrator.run", json!([{"description": "x", "uri": "file:///a"}]), "/a is not in"),
         ("orchestrator.run", json!([{"description": 7}]), "`description`"),
         ("orchestrator.run", json!([""]), "`description` is empty"),
         ("orchestrator.apply", json!([]), "orchestrator.apply needs `run`"),
