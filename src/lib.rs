@@ -62,7 +62,7 @@
 //! | StructuredLogger | `tracing`, to standard error or the daemon's log; what *happened* is in the journal |
 //! | OrchestratorAPI | [`api::OrchestratorApiServer`] and [`api::OrchestratorApiClient`], made from one trait |
 //! | ProcessRequest … DecisionResult | [`api`], under the same names |
-//! | PerformanceOptimizer | no object: bounds in [`config`], group commit in `store/local`; a tree that was proven is not proven again |
+//! | PerformanceOptimizer | no object: bounds in [`config`], group commit in `store/local`; a tree that was proven is not proven again; what was read is kept until something changes ([`api::kept`], [`api::count`]) |
 //! | OrchestratorIntegration | [`stdio`] tells LSP and MCP apart; [`lsp`] is the face for editors (`editors/` starts it), [`mcp`] the one for model hosts |
 
 // In reading order: the words everybody uses, what is asked, decided, kept and done, and who asks. (No doc comments here:
@@ -72,6 +72,8 @@
 pub mod ids;
 // Time as it is stored, and the only reading of the clock for it.
 pub mod time;
+// Memory that a burst needed and rest does not, given back.
+pub mod rest;
 
 // The daemon's contract: every call, and the shapes on the wire.
 pub mod api;

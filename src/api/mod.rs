@@ -7,9 +7,11 @@
 //! server calls [`Unchecked::check`] first.
 
 pub mod agent;
+pub mod count;
 pub mod decision;
 pub mod error;
 pub mod event;
+pub mod kept;
 pub mod reply;
 pub mod request;
 pub mod result;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    count::CountPlace,
     reply::{Analysis, PlanView},
     state::{Protections, Workspace},
     wire::Time,
@@ -102,6 +103,9 @@ pub struct Welcome {
     pub role: Role,
     /// The daemon's process.
     pub pid: u32,
+    /// Where the count of the workspace's changes can be looked at; absent where that cannot be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<CountPlace>,
 }
 
 /// Who is behind a connection, found out by the daemon.

@@ -43,7 +43,7 @@ pub struct Speak {
 }
 
 /// Flags of every verb.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Everywhere")]
 pub struct Global {
     /// The workspace [default: the current folder]
@@ -71,9 +71,10 @@ pub struct Global {
 }
 
 /// When to colour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum ColorWhen {
     /// On a terminal, unless NO_COLOR is set.
+    #[default]
     Auto,
     /// Always.
     Always,

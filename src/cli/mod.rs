@@ -53,6 +53,15 @@ use crate::{
 /// The program.
 pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
+    if let Some(speak) = plainly_spoken(&arguments) {
+        let global = Global::default();
+        let mut console = Console::of_process(&global);
+        let spoken = workspace(&global).and_then(|workspace| self::speak(&speak, false, workspace, &mut console));
+        return match spoken {
+            Ok(exit) => ExitCode::from(exit as u8),
+            Err(error) => finish(Err(error), Some(&mut console)),
+        };
+    }
     if args::wants_full_help(&arguments) {
         let help = args::full_command().render_long_help();
         return finish(io::stdout().write_all(help.to_string().as_bytes()).map_err(CliError::from), None);
@@ -73,6 +82,17 @@ pub fn main() -> ExitCode {
     match result {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(error) => finish(Err(error), Some(&mut console)),
+    }
+}
+
+/// How hosts and editors start us: nothing but the protocol, or nothing at all. Told without the parser, because to lay
+/// out forty verbs takes as long as everything else until `initialize` is answered.
+fn plainly_spoken(arguments: &[OsString]) -> Option<args::Speak> {
+    match arguments {
+        [_, only] if only == "--mcp" => Some(args::Speak { mcp: true, lsp: false }),
+        [_, only] if only == "--lsp" => Some(args::Speak { mcp: false, lsp: true }),
+        [_] if !io::stdin().is_terminal() => Some(args::Speak::default()),
+        _ => None,
     }
 }
 

@@ -3,10 +3,14 @@
 //! Why not the client that the command line uses: it costs a task and a channel per call, and reads every reply into
 //! types that a front end would only write out again. Here a call is one line out and one line in; all calls that are
 //! made in one turn of the loop leave in one write, so the daemon is woken once.
+//!
+//! Answers that hold are kept here, in the form that the front end gives them ([`Link::keep`]), so that asking again
+//! for what nobody changed wakes nobody. They are as new as asking would be: see [`Link::kept`].
 
 use std::{
     collections::HashMap,
     io,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -22,7 +26,14 @@ use tokio::{
 };
 
 use super::{ConnectError, ConnectOptions};
-use crate::api::{ApiError, Code, Event, Welcome};
+use crate::{
+    api::{
+        ApiError, Code, Event, Welcome,
+        count::Seen,
+        kept::{Holds, Kept},
+    },
+    time::now,
+};
 
 /// Notifications of a subscription that wait for the front end. Behind that it is let go of and takes up again.
 const EVENTS_MAX: usize = 1_024;
@@ -30,6 +41,12 @@ const EVENTS_MAX: usize = 1_024;
 /// A connection that was greeted. Cheap to clone; it closes when the last clone goes.
 #[derive(Clone)]
 pub struct Link(Arc<Open>);
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").field("closed", &self.is_closed()).finish_non_exhaustive()
+    }
+}
 
 struct Open {
     shared: Arc<Shared>,
@@ -49,6 +66,9 @@ struct Shared {
     /// Lines on their way out; `queued` tells the writer.
     outgoing: Mutex<Vec<u8>>,
     queued: Notify,
+    /// The count of the workspace's changes, where it can be looked at, and the connection, to see whether it stands.
+    seen: Option<(Seen, OwnedFd)>,
+    kept: Mutex<Kept>,
 }
 
 #[derive(Default)]
@@ -60,10 +80,13 @@ struct Calls {
     following: HashMap<String, mpsc::Sender<Vec<Event>>>,
 }
 
+/// A reply as it came, and for how long it holds, where that is known.
+type Held = (Box<RawValue>, Option<Holds>);
+
 enum Waiting {
-    Reply(oneshot::Sender<Result<Box<RawValue>, ApiError>>),
+    Reply(oneshot::Sender<Result<Held, ApiError>>),
     /// A subscription: its events go here from the very first on.
-    Follow(oneshot::Sender<Result<Box<RawValue>, ApiError>>, mpsc::Sender<Vec<Event>>),
+    Follow(oneshot::Sender<Result<Held, ApiError>>, mpsc::Sender<Vec<Event>>),
 }
 
 #[derive(Serialize)]
@@ -72,6 +95,9 @@ struct Request<'a, P> {
     id: u64,
     method: &'a str,
     params: P,
+    /// Whether we would know for how long the answer holds.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    holds: bool,
 }
 
 #[derive(Deserialize)]
@@ -83,6 +109,7 @@ struct Incoming<'a> {
     error: Option<&'a RawValue>,
     #[serde(borrow)]
     params: Option<&'a RawValue>,
+    holds: Option<Holds>,
 }
 
 #[derive(Deserialize)]
@@ -95,8 +122,15 @@ impl Link {
     /// Finds the daemon, starts it where that is asked for, and greets it. Call it inside a runtime.
     pub async fn connect(options: &ConnectOptions) -> Result<(Link, Welcome), ConnectError> {
         let (stream, welcome) = super::reach(options).await?;
+        let seen = welcome.count.as_ref().and_then(Seen::open).zip(stream.as_fd().try_clone_to_owned().ok());
         let (reader, writer) = stream.into_split();
-        let shared = Arc::new(Shared { calls: Mutex::default(), outgoing: Mutex::default(), queued: Notify::new() });
+        let shared = Arc::new(Shared {
+            calls: Mutex::default(),
+            outgoing: Mutex::default(),
+            queued: Notify::new(),
+            seen,
+            kept: Mutex::default(),
+        });
         let reading = tokio::spawn(read(BufReader::with_capacity(64 << 10, reader), shared.clone())).abort_handle();
         let writing = tokio::spawn(write(writer, shared.clone())).abort_handle();
         Ok((Link(Arc::new(Open { shared, reading, writing })), welcome))
@@ -109,9 +143,36 @@ impl Link {
 
     /// A call, its reply as it came.
     pub async fn raw(&self, method: &str, params: impl Serialize) -> Result<Box<RawValue>, ApiError> {
+        self.asked(method, params, false).await.map(|(reply, _)| reply)
+    }
+
+    /// The same, and for how long the reply holds, where that is known.
+    pub async fn held(&self, method: &str, params: impl Serialize) -> Result<Held, ApiError> {
+        self.asked(method, params, self.0.shared.seen.is_some()).await
+    }
+
+    async fn asked(&self, method: &str, params: impl Serialize, holds: bool) -> Result<Held, ApiError> {
         let (to, reply) = oneshot::channel();
-        self.send(method, params, Waiting::Reply(to))?;
+        self.send(method, params, holds, Waiting::Reply(to))?;
         reply.await.unwrap_or_else(|_| Err(broken()))
+    }
+
+    /// Keeps what was made of a reply, under a key of the caller's own.
+    pub fn keep(&self, key: &str, holds: Holds, made: &[u8]) {
+        self.0.shared.kept().put(key, holds, now(), made);
+    }
+
+    /// What was kept under this key, if it is what the daemon would answer now.
+    ///
+    /// As new as asking: the daemon moves the count before anybody hears of a change, so one that was heard of anywhere
+    /// is seen here. And where the daemon is gone, and with it whoever moves the count, the kernel has closed the
+    /// connection before another one can begin: that is looked at each time, past what is still unread in it.
+    pub fn kept(&self, key: &str) -> Option<Arc<[u8]>> {
+        let (seen, connection) = self.0.shared.seen.as_ref()?;
+        // In this order: an answer that holds at a count that was read while the connection stood holds.
+        let count = seen.get();
+        let kept = self.0.shared.kept().get(key, count, now).map(|(made, _)| made)?;
+        stands(connection).then_some(kept)
     }
 
     /// A call, its reply read.
@@ -130,12 +191,12 @@ impl Link {
     pub async fn follow(&self, after: u64) -> Result<mpsc::Receiver<Vec<Event>>, ApiError> {
         let (to, reply) = oneshot::channel();
         let (events, told) = mpsc::channel(EVENTS_MAX);
-        self.send("subscribe_events", serde_json::json!({"after": after}), Waiting::Follow(to, events))?;
+        self.send("subscribe_events", serde_json::json!({"after": after}), false, Waiting::Follow(to, events))?;
         reply.await.unwrap_or_else(|_| Err(broken()))?;
         Ok(told)
     }
 
-    fn send(&self, method: &str, params: impl Serialize, waiting: Waiting) -> Result<(), ApiError> {
+    fn send(&self, method: &str, params: impl Serialize, holds: bool, waiting: Waiting) -> Result<(), ApiError> {
         let shared = &self.0.shared;
         let id = {
             let mut calls = shared.calls();
@@ -149,7 +210,7 @@ impl Link {
         };
         let mut outgoing = shared.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
         let begin = outgoing.len();
-        let request = Request { jsonrpc: "2.0", id, method, params };
+        let request = Request { jsonrpc: "2.0", id, method, params, holds };
         if let Err(error) = serde_json::to_writer(&mut *outgoing, &request) {
             outgoing.truncate(begin);
             shared.calls().waiting.remove(&id);
@@ -166,7 +227,12 @@ impl Shared {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn close(&self) {
+        *self.kept() = Kept::default();
         let mut calls = self.calls();
         calls.closed = true;
         // Whoever waits hears of it by the end of its channel.
@@ -184,14 +250,14 @@ impl Shared {
         };
         let mut calls = self.calls();
         let outcome = match (incoming.result, incoming.error) {
-            (Some(result), _) => Ok(result.to_owned()),
+            (Some(result), _) => Ok((result.to_owned(), incoming.holds)),
             (None, Some(error)) => Err(refusal(error)),
             (None, None) => Err(broken()),
         };
         match calls.waiting.remove(&id) {
             Some(Waiting::Reply(to)) => drop(to.send(outcome)),
             Some(Waiting::Follow(to, events)) => {
-                if let Ok(name) = &outcome {
+                if let Ok((name, _)) = &outcome {
                     calls.following.insert(name.get().to_owned(), events);
                 }
                 drop(to.send(outcome));
@@ -210,6 +276,17 @@ impl Shared {
             calls.following.remove(&name);
         }
     }
+}
+
+/// Whether the other end still has the connection open.
+fn stands(connection: &OwnedFd) -> bool {
+    #[cfg(target_os = "linux")]
+    const GONE: libc::c_short = libc::POLLRDHUP;
+    #[cfg(not(target_os = "linux"))]
+    const GONE: libc::c_short = 0;
+    let mut poll = libc::pollfd { fd: connection.as_raw_fd(), events: GONE, revents: 0 };
+    // SAFETY: one entry, valid for the call; it waits for nothing.
+    unsafe { libc::poll(&mut poll, 1, 0) == 0 }
 }
 
 fn broken() -> ApiError {
@@ -268,7 +345,7 @@ pub(super) async fn once<T: DeserializeOwned>(
     method: &str,
     params: impl Serialize,
 ) -> io::Result<Result<T, ApiError>> {
-    let request = Request { jsonrpc: "2.0", id: 0, method, params };
+    let request = Request { jsonrpc: "2.0", id: 0, method, params, holds: false };
     let mut line = serde_json::to_vec(&request)?;
     line.push(b'\n');
     stream.write_all(&line).await?;

@@ -89,7 +89,7 @@ pub enum Command {
         run: Option<RunId>,
         /// Words for people.
         label: String,
-        /// Journal position the daemon is at.
+        /// Journal position the daemon is at; the loop fills it in.
         position: u64,
     },
     /// Forget what is over and older than the configuration keeps.

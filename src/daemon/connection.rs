@@ -9,10 +9,14 @@ use jsonrpsee::RpcModule;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::UnixStream,
-    sync::{Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
 };
 
-use super::{roles, server::Session, workspaces::Shared};
+use super::{
+    roles,
+    server::{Asked, Out, Session},
+    workspaces::Shared,
+};
 use crate::{api::OrchestratorApiServer, config::user_id};
 
 /// Longest message, bytes: a plan of a million tasks, and room.
@@ -40,18 +44,22 @@ pub async fn serve(shared: Arc<Shared>, stream: UnixStream) {
     let session = Session::new(shared, role, vouches).of_attempt(attempt);
     let module = session.clone().into_rpc();
     let (reader, mut writer) = stream.into_split();
-    let (out, mut outgoing) = mpsc::channel::<Vec<u8>>(OUTGOING_MAX);
+    let (out, mut outgoing) = mpsc::channel::<Line>(OUTGOING_MAX);
     let writing = tokio::spawn(async move {
         let mut batch = Vec::new();
+        let mut places = Vec::new();
         while let Some(line) = outgoing.recv().await {
-            batch.extend_from_slice(&line);
+            batch.extend_from_slice(&line.bytes);
+            places.extend(line.place);
             // All that waits goes out in one write: the client is woken once.
             while let Ok(line) = outgoing.try_recv() {
-                batch.extend_from_slice(&line);
+                batch.extend_from_slice(&line.bytes);
+                places.extend(line.place);
             }
             if writer.write_all(&batch).await.is_err() {
                 break;
             }
+            places.clear();
             batch.clear();
             batch.shrink_to(64 << 10);
         }
@@ -66,11 +74,13 @@ async fn read(
     reader: tokio::net::unix::OwnedReadHalf,
     session: &Session,
     module: &RpcModule<Session>,
-    out: &mpsc::Sender<Vec<u8>>,
+    out: &mpsc::Sender<Line>,
 ) {
     let mut reader = BufReader::new(reader);
     let places = Arc::new(Semaphore::new(UNDER_WAY_MAX));
     let mut tasks = tokio::task::JoinSet::new();
+    // As many as calls are under way that may change something.
+    let changing = Arc::new(());
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -86,17 +96,26 @@ async fn read(
         while tasks.try_join_next().is_some() {}
         let text = match std::str::from_utf8(&line) {
             Ok(text) if text.trim().is_empty() => continue,
-            Ok(text) => text.trim().to_owned(),
+            Ok(text) => text.trim(),
             Err(_) => {
                 let _ = out.send(problem(-32700, "a message is not UTF-8")).await;
                 continue;
             }
         };
-        let Ok(place) = places.clone().acquire_owned().await else { break };
-        let (session, module, out) = (session.clone(), module.clone(), out.clone());
+        let Ok(mut place) = places.clone().acquire_owned().await else { break };
+        let asked = Asked::read(text);
+        // What this client asked for before may still have to be begun; then a read waits its turn behind it.
+        if let Some(asked) = asked.as_ref().filter(|asked| asked.is_read() && Arc::strong_count(&changing) == 1) {
+            match session.quick(asked, Place { place, out: out.clone() }) {
+                Ok(()) => continue,
+                Err(given_back) => place = given_back.place,
+            }
+        }
+        let changes = asked.is_none_or(|asked| !asked.is_read() && !asked.waits()).then(|| changing.clone());
+        let (session, module, out, text) = (session.clone(), module.clone(), out.clone(), text.to_owned());
         tasks.spawn(async move {
             answer(&session, &module, &text, &out).await;
-            drop(place);
+            drop((place, changes));
         });
     }
     // Whoever has left waits for nothing.
@@ -125,7 +144,35 @@ async fn read_line<R: tokio::io::AsyncRead + Unpin>(reader: &mut BufReader<R>, l
     }
 }
 
-async fn answer(session: &Session, module: &RpcModule<Session>, text: &str, out: &mpsc::Sender<Vec<u8>>) {
+/// A line on its way out, and the place among those under way that it holds until it is written.
+struct Line {
+    bytes: Vec<u8>,
+    place: Option<OwnedSemaphorePermit>,
+}
+
+impl From<Vec<u8>> for Line {
+    fn from(bytes: Vec<u8>) -> Line {
+        Line { bytes, place: None }
+    }
+}
+
+/// Where a read's answer goes.
+struct Place {
+    place: OwnedSemaphorePermit,
+    out: mpsc::Sender<Line>,
+}
+
+impl Out for Place {
+    fn line(self, bytes: Vec<u8>) {
+        let line = Line { bytes, place: Some(self.place) };
+        // Full of what a subscription says: it waits for room, holding its place.
+        if let Err(mpsc::error::TrySendError::Full(line)) = self.out.try_send(line) {
+            tokio::spawn(async move { drop(self.out.send(line).await) });
+        }
+    }
+}
+
+async fn answer(session: &Session, module: &RpcModule<Session>, text: &str, out: &mpsc::Sender<Line>) {
     match module.raw_json_request(text, SUBSCRIPTION_MAX).await {
         Ok((response, mut notices)) => {
             if let Some(what) = refused(text, response.get()) {
@@ -177,14 +224,14 @@ fn refused(request: &str, response: &str) -> Option<String> {
     Some(what.chars().take(100).collect())
 }
 
-fn framed(message: &[u8]) -> Vec<u8> {
+fn framed(message: &[u8]) -> Line {
     let mut line = Vec::with_capacity(message.len() + 1);
     line.extend_from_slice(message);
     line.push(b'\n');
-    line
+    line.into()
 }
 
-fn problem(code: i32, message: &str) -> Vec<u8> {
+fn problem(code: i32, message: &str) -> Line {
     let value = serde_json::json!({"jsonrpc": "2.0", "id": null, "error": {"code": code, "message": message}});
     framed(value.to_string().as_bytes())
 }

@@ -18,15 +18,15 @@ use super::{
         self,
         keeper::{self, Keeper, Notice, Order},
     },
-    convert::{Memo, View, WorkspaceInfo},
+    convert::{Clock, Memo, View, WorkspaceInfo},
     effects::{Hands, SetUp, setup_mark},
     lanes::Repo,
     policy::InForce,
     publish::{Published, Subscribers},
     reconcile,
-    rest::give_back,
 };
 use crate::{
+    api::count::Count,
     core::{
         Command, Ctx, Effect, Event, Input, Rejection, Reply, Report, Rng, Settings, State,
         decide::known,
@@ -36,6 +36,7 @@ use crate::{
         step,
     },
     ids::{AttemptId, RunId},
+    rest::give_back,
     store::{AppendError, Journal, NewCommit, Position, StoreError, Urgency},
     time::{Timestamp, now},
 };
@@ -118,6 +119,8 @@ impl Told {
 #[derive(Default)]
 struct Pending {
     position: Position,
+    /// The count of changes that this turn led to.
+    changes: u64,
     effects: Vec<Effect>,
     deliver: Vec<Deliver>,
     acks: Vec<String>,
@@ -160,12 +163,25 @@ pub struct Workspace {
     exe: PathBuf,
     subscribers: Subscribers,
     memo: Memo,
+    /// Turns so far that may have changed anything, also what no event tells of.
+    changes: u64,
+    count: Counted,
     fold_at: Position,
     /// Something woke us since memory was last given back.
     stirred: bool,
     wakes: mpsc::UnboundedSender<Wake>,
     failed: Option<StoreError>,
     marked: bool,
+}
+
+/// The count of changes that clients look at, ended with the loop: what is in memory may not be on disk when a journal
+/// fails, so nothing that was read of it holds afterwards.
+struct Counted(Arc<Count>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.set(u64::MAX);
+    }
 }
 
 /// A journal and the state that it leads to.
@@ -219,6 +235,8 @@ pub struct Opening {
     pub exe: PathBuf,
     /// The first connection to the keeper, if it was begun already.
     pub early: Option<Early>,
+    /// The count of changes, as clients see it.
+    pub count: Arc<Count>,
     /// The loop's own address.
     pub wakes: mpsc::UnboundedSender<Wake>,
 }
@@ -249,6 +267,8 @@ impl Workspace {
             exe: opening.exe,
             subscribers: Subscribers::default(),
             memo: Memo::default(),
+            changes: opening.count.get(),
+            count: Counted(opening.count),
             fold_at,
             stirred: true,
             wakes: opening.wakes,
@@ -308,9 +328,21 @@ impl Workspace {
         let mut answers: Vec<(Answer, Result<Reply, Rejection>)> = Vec::new();
         let mut reads: Vec<Read> = Vec::new();
         let mut follow: Vec<(Position, mpsc::Sender<Arc<Published>>)> = Vec::new();
+        let due = self.state.next_deadline().is_some_and(|due| due <= at);
+        let only_looks = |wake: &Wake| {
+            matches!(wake, Wake::Read(_) | Wake::Subscribe { .. } | Wake::Durable(Ok(_)) | Wake::Close(_))
+        };
+        // Counted before it is known whether anything comes of it: an agent's beat is in no event, and yet is seen.
+        if due || !taken.iter().all(only_looks) {
+            self.changes += 1;
+        }
         for wake in taken {
             match wake {
-                Wake::Command(command, answer) => {
+                Wake::Command(mut command, answer) => {
+                    // Known here and nowhere else; to ask for it first would be a turn of its own.
+                    if let Command::SaveCheckpoint { position, .. } = &mut *command {
+                        *position = self.journal.head().0;
+                    }
                     let reply = self.step(at, Input::Command(*command), &mut events, &mut effects);
                     answers.push((answer, reply));
                 }
@@ -350,7 +382,8 @@ impl Workspace {
         let (parts, events) = events.parts();
         for part in parts {
             let Some(position) = self.commit(at, &part, &[], true) else { return };
-            self.pending.push_back(Pending { position, at, events: part, ..Pending::default() });
+            let changes = self.changes;
+            self.pending.push_back(Pending { position, changes, at, events: part, ..Pending::default() });
         }
         let position = match self.commit(at, &events, &effects, waited_for) {
             Some(position) => position,
@@ -358,11 +391,13 @@ impl Workspace {
         };
         self.info.trusted = self.state.trusted.is_some();
         // Replies and reads see the state as this commit leaves it, and go out when it is on disk.
+        let clock = Clock::new(at);
         let view = View {
             state: &self.state,
             settings: &self.settings,
             revision: position.0,
-            now: at,
+            changes: self.changes,
+            clock: &clock,
             workspace: &self.info,
             memo: &self.memo,
         };
@@ -375,7 +410,7 @@ impl Workspace {
         for (after, to) in follow {
             self.subscribers.add(&*self.journal, &self.state, after, self.durable, to);
         }
-        let pending = Pending { position, effects, deliver, acks, at, events };
+        let pending = Pending { position, changes: self.changes, effects, deliver, acks, at, events };
         if position <= self.durable {
             self.finish(pending);
         } else {
@@ -504,6 +539,8 @@ impl Workspace {
     }
 
     fn finish(&mut self, pending: Pending) {
+        // First of all: whoever hears of this, from us or from what we start, finds the count moved.
+        self.count.0.set(pending.changes);
         self.subscribers.publish(&self.state, pending.position, pending.at, &pending.events);
         self.carry_out(pending.effects);
         if pending.events.iter().any(|event| matches!(event, Event::RunEnded { .. })) {

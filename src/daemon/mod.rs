@@ -9,7 +9,6 @@
 //! | `roles` | who may do what |
 //! | `effects` | git steps and jobs; `reconcile`: the keeper's words in ours |
 //! | `publish` | the event stream |
-//! | `rest` | memory that goes back to the system when nothing is to do |
 //! | `convert` | between the wire and the core |
 //! | `policy` | the policy files, and where paths really lead |
 //! | `facts`, `lanes`, `agents` | what the repository has; isolated checkouts; processes |
@@ -30,7 +29,6 @@ mod notify;
 pub mod policy;
 mod publish;
 mod reconcile;
-mod rest;
 mod roles;
 mod server;
 mod steps;
@@ -69,7 +67,7 @@ pub fn own_program() -> io::Result<PathBuf> {
 pub fn run(listen: Option<String>, told: impl FnOnce(&str)) -> io::Result<()> {
     // What the first client had open, a pipe to somebody who waits for its end, is not ours to keep.
     agents::keeper::close_inherited();
-    rest::prepare();
+    crate::rest::prepare();
     let begun = (|| {
         let of_config = |error: crate::config::ConfigError| ApiError::new(Code::Invalid, error.message, error.hint);
         let places = Places::find().map_err(of_config)?;

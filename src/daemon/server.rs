@@ -2,6 +2,10 @@
 //!
 //! Nothing is decided here but who may do what (`roles`).
 
+mod quick;
+
+pub use quick::{Asked, Out};
+
 use std::{
     collections::BTreeMap,
     path::PathBuf,
@@ -25,7 +29,7 @@ use super::{
     main_loop::{Answer, Wake},
     publish::{BEHIND_MAX, Published},
     roles::{self, Act},
-    workspaces::{Handle, Shared, ask},
+    workspaces::{Handle, LastFound, Shared, ask},
 };
 use crate::{
     api::{
@@ -58,6 +62,9 @@ const REFUSALS_NOTED_MAX: u32 = 20;
 
 /// Most of a log that one call returns, bytes.
 const LOG_BYTES_MAX: u64 = 1 << 20;
+
+/// How long the list of agents is good: that somebody installs one is told by nobody.
+const AGENTS_LIFE_MS: u64 = 2_000;
 
 /// What a connection is, after its greeting.
 struct Greeted {
@@ -166,11 +173,26 @@ impl Session {
     }
 
     /// The agents that there are on this client's PATH.
-    async fn agents(&self) -> Result<Vec<FoundAgent>, ApiError> {
+    async fn agents(&self) -> Result<Arc<[FoundAgent]>, ApiError> {
         let path_var = self.greeted(Act::Read)?.env.get("PATH").cloned().unwrap_or_default();
-        let profiles = self.shared.settings.agents.clone();
-        let found = tokio::task::spawn_blocking(move || agents::find(&profiles, &path_var));
-        found.await.map_err(|error| ApiError::new(Code::Internal, error.to_string(), ""))
+        if let Some((found, _)) = self.agents_known(&path_var) {
+            return Ok(found);
+        }
+        let (profiles, begun) = (self.shared.settings.agents.clone(), now());
+        let path = path_var.clone();
+        let found = tokio::task::spawn_blocking(move || agents::find(&profiles, &path));
+        let found: Arc<[FoundAgent]> =
+            found.await.map_err(|error| ApiError::new(Code::Internal, error.to_string(), ""))?.into();
+        *lock(&self.shared.found) = Some(LastFound { path_var, at: begun, agents: found.clone() });
+        Ok(found)
+    }
+
+    /// The agents on this PATH, if they were looked for just now, and how many milliseconds that is good for.
+    fn agents_known(&self, path_var: &str) -> Option<(Arc<[FoundAgent]>, u64)> {
+        let known = lock(&self.shared.found);
+        let known = known.as_ref().filter(|known| known.path_var == path_var)?;
+        let age = now().0.checked_sub(known.at.0)?;
+        Some((known.agents.clone(), AGENTS_LIFE_MS.checked_sub(age).filter(|left| *left > 0)?))
     }
 
     /// Names of the playbooks and skills of a checkout, and of the user.
@@ -341,6 +363,11 @@ impl Session {
     }
 }
 
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // What is locked here is replaced as a whole: a panic leaves the old or the new.
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 fn protections() -> api::state::Protections {
     api::state::Protections {
         sandbox: agents::sandbox::level().to_owned(),
@@ -409,9 +436,11 @@ impl OrchestratorApiServer for Session {
                 workspace,
                 role,
                 pid: std::process::id(),
+                count: None,
             })
         });
-        Ok(welcome.await?)
+        let welcome: Welcome = welcome.await?;
+        Ok(Welcome { count: greeted.workspace.count.place(), ..welcome })
     }
 
     async fn process_request(&self, request: Unchecked<ProcessRequest>) -> RpcResult<ProcessResponse> {
@@ -501,8 +530,9 @@ impl OrchestratorApiServer for Session {
     }
 
     async fn save_checkpoint(&self, session_id: Option<RunId>, label: Option<String>) -> RpcResult<CheckpointResponse> {
-        let position = self.read(|view| Ok(view.revision)).await?;
-        let command = Command::SaveCheckpoint { run: session_id, label: label.unwrap_or_default(), position };
+        let label = label.unwrap_or_default();
+        // The position is the loop's to say.
+        let command = Command::SaveCheckpoint { run: session_id, label, position: 0 };
         let answer = self.command(Act::Work, command, |view, reply| match reply {
             Reply::Checkpoint(id) => convert::checkpoint_response(view, id),
             other => Err(unexpected(&other)),

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
     pin::Pin,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex as Lock, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -29,9 +29,9 @@ use super::{
     steps::Steps,
 };
 use crate::{
-    api::{ApiError, Code},
+    api::{ApiError, Code, count::Count, kept::Kept},
     config::{Config, Places},
-    core::Settings,
+    core::{Settings, agent::FoundAgent},
     store::{StoreError, local},
     time::{Timestamp, now},
 };
@@ -45,6 +45,20 @@ pub struct Handle {
     pub repo: super::lanes::Repo,
     /// Its loop.
     pub wakes: mpsc::UnboundedSender<Wake>,
+    /// The count of its changes.
+    pub count: Arc<Count>,
+    /// Answers that hold until it moves.
+    pub kept: Arc<Lock<Kept>>,
+}
+
+/// The agents that there were a moment ago.
+pub struct LastFound {
+    /// On which PATH.
+    pub path_var: String,
+    /// When they were looked for.
+    pub at: Timestamp,
+    /// Those.
+    pub agents: Arc<[FoundAgent]>,
 }
 
 /// What connections share.
@@ -61,6 +75,8 @@ pub struct Shared {
     pub since: Timestamp,
     /// Where TCP connections are taken, if anywhere.
     pub listening: OnceLock<SocketAddr>,
+    /// The agents that were last found.
+    pub found: Lock<Option<LastFound>>,
     exe: PathBuf,
     /// By workspace id. Only the loops know the truth; this is how they are reached.
     open: DashMap<String, Handle>,
@@ -95,6 +111,7 @@ impl Shared {
             secrets: Arc::default(),
             since: now(),
             listening: OnceLock::new(),
+            found: Lock::default(),
             exe,
             open: DashMap::new(),
             opening: Mutex::new(()),
@@ -252,7 +269,9 @@ impl Shared {
             trusted: false,
         };
         let (wakes, woken) = mpsc::unbounded_channel();
-        let handle = Handle { dir: dir.clone(), repo: found.repo.clone(), wakes: wakes.clone() };
+        let (count, kept) = (Arc::new(Count::new()), Arc::default());
+        let handle = Handle { dir: dir.clone(), repo: found.repo.clone(), wakes: wakes.clone(), count, kept };
+        let count = handle.count.clone();
         let (shared, repo) = (self.clone(), found.repo);
         let checkout = found.checkout.clone();
         let failed = |error: tokio::task::JoinError| ApiError::new(Code::Internal, error.to_string(), "");
@@ -283,6 +302,7 @@ impl Shared {
                 keeper_dir: dir.join("keeper"),
                 exe: shared.exe.clone(),
                 early,
+                count,
                 wakes,
             };
             Ok::<_, ApiError>(Workspace::open(loaded, opening))

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     api::{
         ApiError, Code,
+        kept::READS,
         request::{BUFFERS_BYTES_MAX, nearest},
     },
     ids::{DecisionId, RunId, TaskId},
@@ -62,6 +63,28 @@ pub fn names() -> Vec<String> {
     OWN.iter().chain(CALLS).map(|name| format!("orchestrator.{name}")).collect()
 }
 
+/// What the answer to a command is kept under; `None` where it is no plain read. However the editor spaces and orders
+/// the arguments, they are the same.
+pub fn key(command: &str, arguments: &str) -> Option<String> {
+    let call = command.strip_prefix("orchestrator.").filter(|call| READS.contains(call))?;
+    let arguments: Value = serde_json::from_str(arguments).ok()?;
+    Some(format!("{call} {arguments}"))
+}
+
+/// A read. Its answer is kept, and the next time it is not carried out ([`super::pump`]) if it still holds.
+async fn read(shared: &Arc<Shared>, command: &str, call: &str, arguments: &[Value]) -> Result<Value, ApiError> {
+    let parameters = convert::parameters(command, arguments)?;
+    let daemon = shared.daemon().await?;
+    let (reply, holds) = daemon.held(call, parameters).await?;
+    if let (Some(holds), Some(key)) = (holds, key(command, &json!(arguments).to_string())) {
+        daemon.keep(&key, holds, reply.get().as_bytes());
+    }
+    serde_json::from_str(reply.get()).map_err(|error| {
+        let message = format!("the daemon's answer to `{call}` cannot be read: {error}");
+        ApiError::new(Code::Internal, message, "restart the daemon: `orchestrator daemon stop`")
+    })
+}
+
 /// Carries a command out.
 pub async fn execute(shared: &Arc<Shared>, command: &str, arguments: &[Value]) -> Result<Value, ApiError> {
     let name = command.strip_prefix("orchestrator.").unwrap_or(command);
@@ -102,6 +125,7 @@ pub async fn execute(shared: &Arc<Shared>, command: &str, arguments: &[Value]) -
             tokio::spawn(async move { bring::bring(&shared, run, tasks).await });
             Ok(json!({"summary": format!("{run} is being brought in"), "request_id": run, "files": diff["files"]}))
         }
+        call if READS.contains(&call) => read(shared, command, call, arguments).await,
         call if CALLS.contains(&call) => {
             let parameters = convert::parameters(command, arguments)?;
             let daemon = shared.daemon().await?;

@@ -44,12 +44,14 @@ where
     let (wakes, woken) = mpsc::unbounded_channel();
     let shared = Arc::new(shared::Shared::new(outbox.clone(), wakes, options));
     let service = server::service(shared.clone());
-    let greeted = shared.clone();
-    let pumped = pump::pump(service, outbox, input, output, move |initialize| {
+    let (greeted, reads) = (shared.clone(), shared.clone());
+    let seen_initialize = move |initialize: &serde_json::Value| {
         greeted.greet(initialize);
         // All that is used is read above. The types would refuse an editor for a capability that is newer than they.
         serde_json::json!({"capabilities": {}})
-    });
+    };
+    let kept = move |command: &str, arguments: &str| reads.kept(&commands::key(command, arguments)?);
+    let pumped = pump::pump(service, outbox, input, output, seen_initialize, kept);
     tokio::select! {
         ended = pumped => Ok(ended.status()),
         () = follow::follow(shared, woken) => Err(io::Error::other("the loop that follows the daemon ended")),

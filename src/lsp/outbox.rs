@@ -55,6 +55,17 @@ impl Outbox {
         self.push(None, message);
     }
 
+    /// Queues the answer to a request: its id and result as the JSON that they are.
+    pub fn result(&self, id: &str, result: &[u8]) {
+        let mut body = Vec::with_capacity(result.len() + id.len() + 40);
+        body.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"result\":");
+        body.extend_from_slice(result);
+        body.extend_from_slice(b",\"id\":");
+        body.extend_from_slice(id.as_bytes());
+        body.push(b'}');
+        self.queued(None, body);
+    }
+
     /// Queues a notification.
     pub fn notify(&self, method: &str, params: Value) {
         self.push(None, &json!({"jsonrpc": "2.0", "method": method, "params": params}));
@@ -103,7 +114,10 @@ impl Outbox {
 
     fn push(&self, key: Option<String>, message: &Value) {
         // A Value has string keys only, so this cannot fail.
-        let body = serde_json::to_vec(message).unwrap_or_default();
+        self.queued(key, serde_json::to_vec(message).unwrap_or_default());
+    }
+
+    fn queued(&self, key: Option<String>, body: Vec<u8>) {
         let over = {
             let mut queue = self.queue();
             let older = key.as_ref().and_then(|_| queue.items.iter().position(|item| item.key == key));

@@ -17,7 +17,8 @@ use std::{
     time::Duration,
 };
 
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::{mpsc, oneshot, watch},
@@ -71,13 +72,15 @@ impl Ended {
 }
 
 /// Serves until the editor is done or gone. `seen_initialize` gets the parameters of `initialize` as they came, and says
-/// what the service sees of them: they hold more than its types know, and sometimes what these refuse.
+/// what the service sees of them: they hold more than its types know, and sometimes what these refuse. `kept` has
+/// the results of commands, by name and arguments, that need not be carried out again.
 pub async fn pump<T, R, W>(
     service: T,
     outbox: Outbox,
     mut input: R,
     mut output: W,
     seen_initialize: impl FnMut(&Value) -> Value,
+    kept: impl Fn(&str, &str) -> Option<Arc<[u8]>>,
 ) -> Ended
 where
     T: Service<Request, Response = Option<Response>>,
@@ -87,7 +90,7 @@ where
     W: AsyncWrite + Unpin,
 {
     let (parent_found, parent) = oneshot::channel();
-    let mut reader = Reader::new(service, outbox.clone(), seen_initialize, parent_found);
+    let mut reader = Reader::new(service, outbox.clone(), seen_initialize, kept, parent_found);
     let mut writer = std::pin::pin!(write(&outbox, &mut output));
     let ended = tokio::select! {
         ended = reader.read(&mut input) => ended,
@@ -126,10 +129,12 @@ type Carried = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Requests under way, by their ids as they came, and the way to cancel each.
 type UnderWay = Arc<Mutex<HashMap<String, oneshot::Sender<()>>>>;
 
-struct Reader<T, F> {
+struct Reader<T, F, K> {
     service: T,
     outbox: Outbox,
     seen_initialize: F,
+    kept: K,
+    initialized: bool,
     parent: Option<oneshot::Sender<Option<u32>>>,
     notifications: mpsc::Sender<Carried>,
     /// Notifications that were queued.
@@ -141,14 +146,21 @@ struct Reader<T, F> {
     shut_down: bool,
 }
 
-impl<T, F> Reader<T, F>
+impl<T, F, K> Reader<T, F, K>
 where
     T: Service<Request, Response = Option<Response>>,
     T::Future: Future<Output = Result<Option<Response>, T::Error>> + Send + 'static,
     T::Error: Send + 'static,
     F: FnMut(&Value) -> Value,
+    K: Fn(&str, &str) -> Option<Arc<[u8]>>,
 {
-    fn new(service: T, outbox: Outbox, seen_initialize: F, parent: oneshot::Sender<Option<u32>>) -> Reader<T, F> {
+    fn new(
+        service: T,
+        outbox: Outbox,
+        seen_initialize: F,
+        kept: K,
+        parent: oneshot::Sender<Option<u32>>,
+    ) -> Reader<T, F, K> {
         let (notifications, mut queue) = mpsc::channel::<Carried>(NOTIFICATIONS_MAX);
         let (count, done) = watch::channel(0);
         let mut tasks = JoinSet::new();
@@ -165,6 +177,8 @@ where
             service,
             outbox,
             seen_initialize,
+            kept,
+            initialized: false,
             parent,
             notifications,
             queued: 0,
@@ -209,7 +223,46 @@ where
         self.outbox.send(&json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": why}}));
     }
 
+    /// A command whose result is kept, answered here and now. False where it takes the long way: where anything is
+    /// unusual about it, or anything else is under way that it might have to come after.
+    fn quick(&self, body: &[u8]) -> bool {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Plain<'a> {
+            jsonrpc: &'a str,
+            #[serde(borrow)]
+            id: Option<&'a RawValue>,
+            method: &'a str,
+            #[serde(borrow)]
+            params: Option<Execute<'a>>,
+        }
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Execute<'a> {
+            command: &'a str,
+            #[serde(borrow)]
+            arguments: Option<&'a RawValue>,
+        }
+        if !self.initialized || self.shut_down || !lock(&self.under_way).is_empty() {
+            return false;
+        }
+        let Ok(plain) = serde_json::from_slice::<Plain>(body) else { return false };
+        let (Some(id), Some(execute), "workspace/executeCommand", "2.0") =
+            (plain.id, plain.params, plain.method, plain.jsonrpc)
+        else {
+            return false;
+        };
+        let is_id = id.get().starts_with('"') || id.get().parse::<i64>().is_ok();
+        let arguments = execute.arguments.map_or("[]", RawValue::get);
+        let Some(result) = is_id.then(|| (self.kept)(execute.command, arguments)).flatten() else { return false };
+        self.outbox.result(id.get(), &result);
+        true
+    }
+
     async fn body(&mut self, body: &[u8]) -> Option<Ended> {
+        if self.quick(body) {
+            return None;
+        }
         let message: Value = match serde_json::from_slice(body) {
             Ok(message) => message,
             Err(error) => {
@@ -283,7 +336,7 @@ where
                     let process = params.get("processId").and_then(Value::as_u64).and_then(|id| u32::try_from(id).ok());
                     let _ = self.parent.take().map(|found| found.send(process));
                 }
-                self.inline(request).await;
+                self.initialized |= self.inline(request).await;
                 None
             }
             ("shutdown", Some(_)) => {

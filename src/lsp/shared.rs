@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{
-        Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -185,6 +185,14 @@ impl Shared {
     /// Whether the daemon is worth starting for what is known.
     pub fn is_busy(&self) -> bool {
         self.busy.load(Ordering::Relaxed)
+    }
+
+    /// What was kept of a read, if the daemon would answer the same now.
+    pub fn kept(&self, key: &str) -> Option<Arc<[u8]>> {
+        match &*self.link.borrow() {
+            Daemon::Up(link, _) => link.kept(key),
+            Daemon::Connecting | Daemon::Down(_) => None,
+        }
     }
 
     /// The daemon; it is started where none runs.

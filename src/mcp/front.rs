@@ -20,7 +20,7 @@ use super::{
     wire::{self, Id},
 };
 use crate::{
-    api::{ApiError, Code, Event},
+    api::{ApiError, Code, Event, kept::Holds},
     client::{ConnectOptions, link::Link},
     ids::DecisionId,
 };
@@ -85,6 +85,8 @@ pub enum Reply {
     Value(Value),
     /// A tool's result, as the daemon wrote it.
     Called(Box<RawValue>),
+    /// The same, with the connection that it came by and for how long it holds.
+    Held(Box<RawValue>, Link, Holds),
     /// A tool's refusal: a sentence for the model.
     Mistaken(String),
 }
@@ -130,6 +132,8 @@ pub struct Front {
     pub prompted: RefCell<HashMap<DecisionId, String>>,
     /// Decisions whose form was shown by a call: a dismissed form does not come back by itself.
     pub shown: RefCell<BTreeSet<DecisionId>>,
+    /// As many as calls are under way that may change something.
+    pub changing: Rc<()>,
     daemon: tokio::sync::Mutex<Option<Connected>>,
     news: broadcast::Sender<Arc<[Event]>>,
     following: Cell<bool>,
@@ -161,6 +165,7 @@ impl Front {
             watched: RefCell::default(),
             prompted: RefCell::default(),
             shown: RefCell::default(),
+            changing: Rc::default(),
             daemon: tokio::sync::Mutex::default(),
             news: broadcast::Sender::new(NEWS_MAX),
             following: Cell::new(false),
@@ -196,6 +201,29 @@ impl Front {
             Err(_) if connected.link.is_closed() => self.connected().await?.link.raw(method, params).await,
             outcome => outcome,
         }
+    }
+
+    /// A read whose answer may be kept.
+    pub async fn held(&self, method: &str, params: &impl Serialize) -> Result<Reply, ApiError> {
+        let mut connected = self.connected().await?;
+        let mut outcome = connected.link.held(method, params).await;
+        if outcome.is_err() && connected.link.is_closed() {
+            connected = self.connected().await?;
+            outcome = connected.link.held(method, params).await;
+        }
+        Ok(match outcome? {
+            (reply, Some(holds)) => Reply::Held(reply, connected.link, holds),
+            (reply, None) => Reply::Called(reply),
+        })
+    }
+
+    /// What was kept under a key, if it still holds and nothing under way may change it.
+    pub fn kept(&self, key: &str) -> Option<Arc<[u8]>> {
+        if Rc::strong_count(&self.changing) > 1 {
+            return None;
+        }
+        // Somebody connects anew: then there is nothing to look at.
+        self.daemon.try_lock().ok()?.as_ref()?.link.kept(key)
     }
 
     /// The same for a call that must not be repeated.

@@ -186,6 +186,11 @@ fn request(front: &Rc<Front>, id: Id, method: Cow<'_, str>, params: Option<&RawV
         Ok(call) => call,
         Err(error) => return refuse(error),
     };
+    // So is what nobody has changed since it was asked for the last time.
+    let key = (method == "tools/call").then(|| tools::key(&call, text)).flatten();
+    if let Some(kept) = key.as_deref().and_then(|key| front.kept(key)) {
+        return front.out.push(wire::framed(&call.id, &kept));
+    }
     // What needs neither the daemon nor time is answered here and now.
     match at_once(front, &call, &method, text) {
         Some(Ok(reply)) => return front.out.push(line(&call, &reply)),
@@ -196,9 +201,16 @@ fn request(front: &Rc<Front>, id: Id, method: Cow<'_, str>, params: Option<&RawV
         let what = format!("{UNDER_WAY_MAX} requests are under way; wait for an answer or cancel one");
         return refuse(ErrorData::internal_error(what, None));
     }
+    // A read of the same client that comes after this must not be older than what this does.
+    let looks = key.is_some() || method == "subscriptions/listen" || (method == "tools/call" && tools::waits(text));
+    let changes = (!looks).then(|| front.changing.clone());
     let (shared, method, text) = (front.clone(), method.into_owned(), text.to_owned());
     let task = tokio::task::spawn_local(async move {
         let handled = handle(&shared, &call, &method, &text).await;
+        drop(changes);
+        if let (Some(key), Ok(Reply::Held(reply, link, holds))) = (&key, &handled) {
+            link.keep(key, *holds, &wire::body(&called(&call, reply.get(), Some(reply), false)));
+        }
         // Whoever was cancelled in the meantime hears nothing.
         if shared.under_way.borrow_mut().remove(&call.id).is_some() {
             shared.out.push(match handled {
@@ -210,34 +222,38 @@ fn request(front: &Rc<Front>, id: Id, method: Cow<'_, str>, params: Option<&RawV
     front.under_way.borrow_mut().insert(id, task.abort_handle());
 }
 
+/// What a tool comes to.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Called<'a> {
+    content: [Text<'a>; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    structured_content: Option<&'a RawValue>,
+    is_error: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result_type: Option<&'static str>,
+}
+
+#[derive(serde::Serialize)]
+struct Text<'a> {
+    r#type: &'static str,
+    text: &'a str,
+}
+
+fn called<'a>(call: &Call, text: &'a str, structured_content: Option<&'a RawValue>, is_error: bool) -> Called<'a> {
+    let result_type = (call.era == Era::Inline).then_some("complete");
+    Called { content: [Text { r#type: "text", text }], structured_content, is_error, result_type }
+}
+
 /// A reply as a line.
 fn line(call: &Call, reply: &Reply) -> Vec<u8> {
-    #[derive(serde::Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Called<'a> {
-        content: [Text<'a>; 1],
-        #[serde(skip_serializing_if = "Option::is_none")]
-        structured_content: Option<&'a RawValue>,
-        is_error: bool,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        result_type: Option<&'static str>,
-    }
-    #[derive(serde::Serialize)]
-    struct Text<'a> {
-        r#type: &'static str,
-        text: &'a str,
-    }
-    let called = |text, structured_content, is_error| Called {
-        content: [Text { r#type: "text", text }],
-        structured_content,
-        is_error,
-        result_type: (call.era == Era::Inline).then_some("complete"),
-    };
     match reply {
         Reply::Value(value) => wire::result(&call.id, value),
         // Clients that know no structured content, and those that show text only, read the same there.
-        Reply::Called(reply) => wire::result(&call.id, &called(reply.get(), Some(reply), false)),
-        Reply::Mistaken(sentence) => wire::result(&call.id, &called(sentence, None, true)),
+        Reply::Called(reply) | Reply::Held(reply, ..) => {
+            wire::result(&call.id, &called(call, reply.get(), Some(reply), false))
+        }
+        Reply::Mistaken(sentence) => wire::result(&call.id, &called(call, sentence, None, true)),
     }
 }
 

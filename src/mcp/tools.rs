@@ -9,11 +9,12 @@ use std::{
 };
 
 use rmcp::model::{CallToolRequestParams, ErrorData, JsonObject, PaginatedRequestParams, Tool};
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
     ask,
-    front::{Call, Front, Handled, Reply},
+    front::{Call, Era, Front, Handled, Reply},
     server, tasks, wait,
 };
 use crate::api::{ApiError, Code, ProcessResponse, decision::Surface, request::nearest};
@@ -82,6 +83,59 @@ pub fn list(front: &Front, call: &Call, params: &str) -> Handled {
     Ok(call.listed(json!({"tools": of(front.agent, front.pull)})))
 }
 
+/// The names of the tools that a client has; read once, because a process serves one client.
+fn names(agent: bool, pull: bool) -> &'static [&'static str] {
+    static NAMES: OnceLock<[Vec<&str>; 3]> = OnceLock::new();
+    let all = NAMES.get_or_init(|| {
+        let names = |agent, pull| -> Vec<&str> {
+            let tools = of(agent, pull).into_iter();
+            tools.map(|tool| &*Box::leak(tool.name.into_owned().into_boxed_str())).collect()
+        };
+        [names(true, false), names(false, false), names(false, true)]
+    });
+    match (agent, pull) {
+        (true, _) => &all[0],
+        (false, false) => &all[1],
+        (false, true) => &all[2],
+    }
+}
+
+/// Tools that are one look at the state, and whose answers may be kept.
+const READS: [&str; 3] = ["get_task_status", "get_state", "get_pending_decisions"];
+
+/// What an answer to this call is kept under; `None` for what is no plain read. The id, the progress token and whatever
+/// else a request says of itself make no other answer.
+pub fn key(call: &Call, params: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Plain<'a> {
+        name: &'a str,
+        #[serde(borrow)]
+        arguments: Option<&'a RawValue>,
+        request_state: Option<IgnoredAny>,
+        input_responses: Option<IgnoredAny>,
+    }
+    let plain: Plain = serde_json::from_str(params).ok()?;
+    let second_round = plain.request_state.is_some() || plain.input_responses.is_some();
+    if second_round || !READS.contains(&plain.name) {
+        return None;
+    }
+    let era = if call.era == Era::Inline { 'i' } else { 'h' };
+    Some(format!("{era}{} {}", plain.name, plain.arguments.map_or("", RawValue::get)))
+}
+
+/// Whether this call waits for a change and makes none. One that brings answers makes one.
+pub fn waits(params: &str) -> bool {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Plain<'a> {
+        name: &'a str,
+        input_responses: Option<IgnoredAny>,
+    }
+    serde_json::from_str::<Plain>(params)
+        .is_ok_and(|plain| plain.name == "wait_for_change" && plain.input_responses.is_none())
+}
+
 /// The names of a tool's arguments, by tool; read once.
 fn arguments_of(tool: &str) -> Option<&'static [String]> {
     static NAMES: OnceLock<Vec<(String, Vec<String>)>> = OnceLock::new();
@@ -102,10 +156,9 @@ fn arguments_of(tool: &str) -> Option<&'static [String]> {
 pub async fn call(front: &Rc<Front>, call: &Call, params: &str) -> Handled {
     let params: CallToolRequestParams = server::params(params)?;
     let name = params.name.as_ref();
-    let known: Vec<String> = of(front.agent, front.pull).into_iter().map(|tool| tool.name.into_owned()).collect();
-    if !known.iter().any(|tool| tool == name) {
-        let names: Vec<&str> = known.iter().map(String::as_str).collect();
-        let hint = match nearest(name, &names) {
+    let names = names(front.agent, front.pull);
+    if !names.contains(&name) {
+        let hint = match nearest(name, names) {
             Some(nearest) => format!("did you mean `{nearest}`?"),
             None => format!("there are {}", names.join(", ")),
         };
@@ -162,10 +215,9 @@ async fn one(
         "my_task" => Reply::Called(raw("agent_task", std::mem::take(arguments)).await?),
         "report_task" => Reply::Called(raw("agent_report", std::mem::take(arguments)).await?),
         "notes" => Reply::Called(front.raw_once("agent_notes", arguments).await?),
-        "get_task_status" => Reply::Called(raw("get_task_status", std::mem::take(arguments)).await?),
-        "cancel_task" => Reply::Called(raw("cancel_task", std::mem::take(arguments)).await?),
-        "get_state" => Reply::Called(raw("get_state", std::mem::take(arguments)).await?),
-        _ => Reply::Called(raw("get_pending_decisions", std::mem::take(arguments)).await?),
+        "get_task_status" | "get_state" | "get_pending_decisions" => front.held(name, arguments).await?,
+        // The names were looked at before.
+        _ => Reply::Called(raw("cancel_task", std::mem::take(arguments)).await?),
     })
 }
 

@@ -250,6 +250,24 @@ pub fn result(id: &Id, result: &impl Serialize) -> Vec<u8> {
     line(&Reply { jsonrpc: "2.0", id: Some(id), result: Some(result), error: None })
 }
 
+/// A result without its envelope, for [`framed`].
+pub fn body(result: &impl Serialize) -> Vec<u8> {
+    let mut body = line(result);
+    body.pop();
+    body
+}
+
+/// An answer, as a line, of a result that was written before.
+pub fn framed(id: &Id, body: &[u8]) -> Vec<u8> {
+    let mut line = Vec::with_capacity(body.len() + id.0.len() + 40);
+    line.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+    line.extend_from_slice(id.0.as_bytes());
+    line.extend_from_slice(b",\"result\":");
+    line.extend_from_slice(body);
+    line.extend_from_slice(b"}\n");
+    line
+}
+
 /// A refusal, as a line.
 pub fn error(id: Option<&Id>, error: &ErrorData) -> Vec<u8> {
     line(&Reply::<()> { jsonrpc: "2.0", id, result: None, error: Some(error) })

@@ -16,6 +16,9 @@ use self::{
 };
 use crate::client::ConnectOptions;
 
+/// How long a start may take with all that comes behind it.
+const SETTLED: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// How it ended.
 #[derive(Debug)]
 pub enum Ending {
@@ -40,6 +43,7 @@ pub fn serve(forced: Option<Dialect>, options: ConnectOptions) -> io::Result<End
         let output = Output::standard();
         tokio::task::LocalSet::new()
             .run_until(async {
+                tokio::task::spawn_local(settle());
                 match dialect {
                     Dialect::Lsp => crate::lsp::serve(input, output, options).await,
                     Dialect::Mcp => crate::mcp::serve(input, output, options).await,
@@ -51,6 +55,13 @@ pub fn serve(forced: Option<Dialect>, options: ConnectOptions) -> io::Result<End
     // A thread may still wait for a terminal; the process ends without it.
     runtime.shutdown_background();
     served
+}
+
+/// Once, when the start is over: what only that needed is given back. Never again, so that calls stay quick and nobody is
+/// woken for it.
+async fn settle() {
+    tokio::time::sleep(SETTLED).await;
+    crate::rest::give_back();
 }
 
 /// Looks at the input until it says what it is. Blanks and a byte order mark are let go of, nothing else.

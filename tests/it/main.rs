@@ -15,6 +15,8 @@ mod gate;
 mod gc;
 #[cfg(target_os = "linux")]
 mod keeper;
+#[cfg(target_os = "linux")]
+mod kept;
 mod listen;
 #[cfg(target_os = "linux")]
 mod lsp;

@@ -18,6 +18,7 @@ use regex::Regex;
 const FOLDERS: &[(&str, &[&str])] = &[
     ("ids", &[]),
     ("time", &[]),
+    ("rest", &[]),
     ("core", &[]),
     ("store", &["core"]),
     // The facts of a repository are the same object on the wire and in the core.
@@ -28,11 +29,11 @@ const FOLDERS: &[(&str, &[&str])] = &[
     // It starts the daemon, as a process of its own or, with --foreground, inside this one.
     ("client", &["api", "config", "daemon"]),
     // `upkeep` only for the shape of the findings that our own audits print: a report shows them.
-    ("daemon", &["api", "core", "store", "config", "upkeep"]),
+    ("daemon", &["api", "core", "store", "config", "upkeep", "rest"]),
     // Faces: translations between a protocol and the daemon's calls. They know nothing of each other.
     ("lsp", &["api", "client", "config"]),
     ("mcp", &["api", "client", "config"]),
-    ("stdio", &["lsp", "mcp", "client", "config"]),
+    ("stdio", &["lsp", "mcp", "client", "config", "rest"]),
     // Besides the daemon's calls it holds the ways to run: the daemon, the keeper, our own fixers and audits. A plan
     // file and an error text are read by the core's own pure functions before anything is started, and the journal
     // can be verified without a daemon.

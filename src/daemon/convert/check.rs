@@ -129,7 +129,7 @@ pub fn next(view: &View<'_>, task: &Task) -> (String, Option<Time>) {
     let following = task.attempts.len() + 1;
     match task.state {
         TaskState::Retry(at) => {
-            let wait = words::duration(at.seconds_since(view.now));
+            let wait = words::duration(at.seconds_since(view.now()));
             (format!("attempt {following} in {wait}"), Some(Time(at)))
         }
         TaskState::Trying => (format!("attempt {} is under way", task.attempts.len()), None),

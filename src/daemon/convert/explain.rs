@@ -63,7 +63,7 @@ fn score(found: &Match) -> PlaybookScore {
 fn rehearse(view: &View<'_>, text: &str, facts: &Facts) -> Option<crate::api::PlanView> {
     let mut state = State::default();
     let mut rng = Rng(0);
-    let mut ctx = Ctx { now: view.now, rng: &mut rng, settings: view.settings };
+    let mut ctx = Ctx { now: view.now(), rng: &mut rng, settings: view.settings };
     let request = Request { description: text.to_owned(), mode: Mode::Plan, ..Request::default() };
     let run = RunId(1);
     let survey = Report::Surveyed { run, facts: Arc::new(facts.clone()), base: Base::default(), notes: Vec::new() };

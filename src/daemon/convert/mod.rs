@@ -23,7 +23,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, cell::Cell};
 
 use crate::{
     api::{ApiError, Code, wire::Time},
@@ -63,15 +63,43 @@ pub struct View<'a> {
     pub settings: &'a Settings,
     /// The journal position that `state` stands for.
     pub revision: u64,
-    /// The time.
-    pub now: Timestamp,
+    /// The count of changes that led to `state`.
+    pub changes: u64,
+    /// The time, and whether it was looked at: see [`View::now`].
+    pub clock: &'a Clock,
     /// Where this is.
     pub workspace: &'a WorkspaceInfo,
     /// What was counted already.
     pub memo: &'a Memo,
 }
 
+/// A moment that knows whether anybody asked for it.
+#[derive(Debug)]
+pub struct Clock {
+    now: Timestamp,
+    asked: Cell<bool>,
+}
+
+impl Clock {
+    /// Nobody has asked yet.
+    pub fn new(now: Timestamp) -> Clock {
+        Clock { now, asked: Cell::new(false) }
+    }
+
+    /// Whether anybody asked since this was last asked: what was computed meanwhile depends on the time.
+    pub fn take_asked(&self) -> bool {
+        self.asked.take()
+    }
+}
+
 impl<'a> View<'a> {
+    /// The time. Whoever asks makes a reply that is true for this moment only, and that is remembered: such a reply is
+    /// not kept. So ask only where the time matters.
+    pub fn now(&self) -> Timestamp {
+        self.clock.asked.set(true);
+        self.clock.now
+    }
+
     /// The run of this id.
     ///
     /// # Errors

@@ -174,7 +174,7 @@ fn findings(view: &View<'_>, run: &Run, found: Vec<Finding>) -> Vec<Finding> {
         }
     }
     if let Some(deadline) = run.request.deadline
-        && run.ended_at.unwrap_or(view.now) > deadline
+        && run.ended_at.unwrap_or_else(|| view.now()) > deadline
     {
         let text = format!("the deadline {} was not held", Time(deadline));
         all.push(of_run(FindingLevel::Warning, text, String::new()));
@@ -213,7 +213,7 @@ fn report_task(view: &View<'_>, run: &Run, task: &Task, critical: bool, lookup: 
         lane: task.attempts.last().and_then(|attempt| attempt.lane),
         started_at: started.map(Time),
         ended_at: task.settled_at.map(Time),
-        seconds: started.map(|at| task.settled_at.unwrap_or(view.now).seconds_since(at)),
+        seconds: started.map(|at| task.settled_at.unwrap_or_else(|| view.now()).seconds_since(at)),
         spans: spans(task, lookup),
         attempts: check::attempts(task),
         diff: last_diff(task),
@@ -347,11 +347,11 @@ fn report_decision(view: &View<'_>, known: &Decision) -> ReportDecision {
     let run = view.state.run(known.run);
     let closed = match (answer, known.open()) {
         (Some(answer), _) => answer.at,
-        (None, true) => view.now,
+        (None, true) => view.now(),
         // Withdrawn: at the latest when its task or its run was over.
         (None, false) => {
             let task = known.task.and_then(|task| view.state.task(task)).and_then(|task| task.settled_at);
-            task.or(run.and_then(|run| run.ended_at)).unwrap_or(view.now)
+            task.or(run.and_then(|run| run.ended_at)).unwrap_or_else(|| view.now())
         }
     };
     ReportDecision {

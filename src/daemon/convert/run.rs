@@ -148,7 +148,7 @@ pub fn process_response(view: &View<'_>, id: RunId, duplicate: bool) -> Result<P
 
 /// When a run will probably be done, or was. Not known while only a person can make it go on.
 fn completion(view: &View<'_>, run: &Run) -> Option<Time> {
-    let after = |seconds: f64| Time(view.now.plus_ms((seconds.max(0.0) * 1000.0) as u64));
+    let after = |seconds: f64| Time(view.now().plus_ms((seconds.max(0.0) * 1000.0) as u64));
     if run.request.mode == Mode::Plan && run.plan.is_some() {
         // Nothing was started: when it would be done if it were now.
         return Some(after(Shape::of(view, view.state.run(run.id)?).plan_s(run.jobs(view.settings.workers))));
@@ -172,8 +172,8 @@ fn eta(view: &View<'_>, run: &Run) -> Option<Eta> {
     if run.plan.is_none() || run.ended() || waits_for_person {
         return None;
     }
-    let (p50, p90) = track::eta_s(view.state, run, view.settings.workers, view.now)?;
-    let at = |seconds: f64| Time(view.now.plus_ms((seconds.max(0.0) * 1000.0) as u64));
+    let (p50, p90) = track::eta_s(view.state, run, view.settings.workers, view.now())?;
+    let at = |seconds: f64| Time(view.now().plus_ms((seconds.max(0.0) * 1000.0) as u64));
     Some(Eta { p50: at(p50), p90: at(p90) })
 }
 

@@ -76,8 +76,8 @@ fn status_of_task(view: &View<'_>, id: TaskId) -> Result<TaskStatus, ApiError> {
     };
     let verify = check::checks(run, &task);
     let started = task.attempts.first().map(|first| first.started_at.unwrap_or(first.claimed_at));
-    let until = task.settled_at.unwrap_or(view.now);
-    let under_way = task.current().and_then(|(_, live)| live.started_at).map_or(0.0, |at| view.now.seconds_since(at));
+    let until = task.settled_at.unwrap_or_else(|| view.now());
+    let under_way = task.current().and_then(|(_, live)| live.started_at).map_or(0.0, |at| view.now().seconds_since(at));
     let over = task.settled().is_some();
     let retry = task.spec.extras().retry.unwrap_or(view.settings.retry);
     let failure = check::failure(view, &task);
@@ -162,7 +162,7 @@ fn progress(view: &View<'_>, task: &Task, verify: &[Check], estimate: &Estimate)
         Phase::Preparing => TaskProgress::default(),
         Phase::Running | Phase::Probing | Phase::Compensating => match live.started_at {
             Some(at) if estimate.p50 > 0.0 => {
-                let share = (view.now.seconds_since(at) / estimate.p50).min(1.0);
+                let share = (view.now().seconds_since(at) / estimate.p50).min(1.0);
                 TaskProgress { percent: (share * work_share * 0.95).round(), basis: Basis::Time }
             }
             _ => TaskProgress::default(),
@@ -266,14 +266,14 @@ fn start_s(view: &View<'_>, run: &Run, task: &Task) -> Option<f64> {
 }
 
 fn after(view: &View<'_>, seconds: f64) -> Time {
-    Time(view.now.plus_ms((seconds * 1000.0) as u64))
+    Time(view.now().plus_ms((seconds * 1000.0) as u64))
 }
 
 /// A run, asked for as if it were a task.
 fn status_of_run(view: &View<'_>, id: RunId) -> Result<TaskStatus, ApiError> {
     let run = view.run(id)?;
     let report = run::progress_report(view, run);
-    let remaining = report.eta.as_ref().map(|eta| eta.p50.0.seconds_since(view.now));
+    let remaining = report.eta.as_ref().map(|eta| eta.p50.0.seconds_since(view.now()));
     let mut diff = DiffStat::default();
     for (attempt, _) in &run.landed {
         let own = view.state.task(attempt.task).and_then(|task| task.attempt(attempt.generation));
@@ -303,9 +303,9 @@ fn status_of_run(view: &View<'_>, id: RunId) -> Result<TaskStatus, ApiError> {
         },
         started_at: run.started_at.map(Time),
         ended_at: run.ended_at.map(Time),
-        elapsed: run.started_at.map_or(0.0, |at| run.ended_at.unwrap_or(view.now).seconds_since(at)),
+        elapsed: run.started_at.map_or(0.0, |at| run.ended_at.unwrap_or_else(|| view.now()).seconds_since(at)),
         remaining,
-        delayed: run.outcome.is_none() && run.request.deadline.is_some_and(|deadline| deadline < view.now),
+        delayed: run.outcome.is_none() && run.request.deadline.is_some_and(|deadline| deadline < view.now()),
         blocked_by: open,
         verify: check::finals(run),
         failure: None,

@@ -69,8 +69,13 @@ impl Queue {
             Urgency::Soon => now + Duration::from_millis(SOON_MS),
         };
         // The thread sleeps until `due`, so it need only be woken for an earlier one.
-        if inner.due.is_none_or(|earlier| due < earlier) {
+        let sooner = inner.due.is_none_or(|earlier| due < earlier);
+        if sooner {
             inner.due = Some(due);
+        }
+        // Woken with the lock held it would have to sleep again at once.
+        drop(inner);
+        if sooner {
             self.changed.notify_one();
         }
         Ok(())

@@ -78,7 +78,7 @@ impl Session {
         let slow = Slow { seen: Arc::default(), gate: gate.clone(), outbox: outbox.clone() };
         let (service, _) = LspService::new(move |_| slow);
         let (reader, writer) = tokio::io::split(theirs);
-        let pumped = tokio::spawn(pump(service, outbox.clone(), reader, writer, Value::clone));
+        let pumped = tokio::spawn(pump(service, outbox.clone(), reader, writer, Value::clone, |_, _| None));
         let (output, input) = tokio::io::split(ours);
         Session { input: Some(input), output, bytes: Vec::new(), pumped, gate, outbox }
     }

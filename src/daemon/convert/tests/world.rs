@@ -89,7 +89,8 @@ impl World {
             state: &self.state,
             settings: &self.settings,
             revision: self.journal.len() as u64,
-            now: self.now,
+            changes: 0,
+            clock: Box::leak(Box::new(crate::daemon::convert::Clock::new(self.now))),
             workspace: &self.workspace,
             // A test changes the state by hand; nothing may be remembered.
             memo: Box::leak(Box::default()),

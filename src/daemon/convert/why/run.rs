@@ -126,7 +126,7 @@ fn tasks(view: &View<'_>, run: &Run, chain: &mut Chain) {
         match task.state {
             TaskState::Trying => running.push(task.id),
             TaskState::Retry(at) => {
-                let wait = words::duration(at.seconds_since(view.now));
+                let wait = words::duration(at.seconds_since(view.now()));
                 chain.now(format!("{} is tried again in {wait}", task.id));
             }
             TaskState::Waiting | TaskState::Ready | TaskState::Asking(_) | TaskState::Settled(_) => {}

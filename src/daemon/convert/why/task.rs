@@ -160,7 +160,7 @@ fn standing(view: &View<'_>, run: &Run, task: &Task, chain: &mut Chain) {
         TaskState::Waiting => waiting(view, run, task, chain),
         TaskState::Ready => ready(view, run, task, chain),
         TaskState::Retry(at) => {
-            let wait = words::duration(at.seconds_since(view.now));
+            let wait = words::duration(at.seconds_since(view.now()));
             let count = task.attempts.len();
             chain.now(format!("it is tried again in {wait}, after {}", words::plural(count, "failed attempt")));
         }
@@ -170,7 +170,7 @@ fn standing(view: &View<'_>, run: &Run, task: &Task, chain: &mut Chain) {
 }
 
 fn settled(view: &View<'_>, run: &Run, task: &Task, how: Settled, chain: &mut Chain) {
-    let at = task.settled_at.unwrap_or(view.now);
+    let at = task.settled_at.unwrap_or_else(|| view.now());
     let (why, tail) = why_and_tail(task);
     let text = match how {
         Settled::Completed if why.is_empty() => "it completed".to_owned(),

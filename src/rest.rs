@@ -26,8 +26,8 @@ pub fn give_back() {
     unmap_code();
 }
 
-/// Lets go of the program's own code and constants: a sleeping daemon needs a few pages of them, not the ten megabytes
-/// that a run has touched. What is used next comes back from the system's cache, without the disk.
+/// Lets go of the program's own code and constants: who sleeps needs a few pages of them, not the megabytes that a start
+/// or a run has touched. What is used next comes back from the system's cache, without the disk.
 #[cfg(target_os = "linux")]
 fn unmap_code() {
     let here = unmap_code as *const () as usize;
@@ -75,7 +75,8 @@ fn unchanged(smaps: &str, address: usize) -> Vec<(usize, usize)> {
     unchanged.map(|mapping| mapping.range).collect()
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(target_os = "linux")]
+#[cfg(test)]
 mod tests {
     use super::*;
 
