@@ -32,7 +32,7 @@ pub struct Snapshot {
     /// What was left out, named.
     pub skipped: Vec<Skipped>,
     /// The files that were given unsaved, and why one could not be taken so.
-    pub unsaved: Vec<(String, Option<String>)>,
+    pub unsaved: Vec<Unsaved>,
 }
 
 /// A lane's state as a commit.
@@ -57,6 +57,9 @@ pub(super) struct CheckoutTree {
     /// Paths of an unfinished merge.
     pub unmerged: Vec<PathBuf>,
 }
+
+/// A file that was given unsaved, and why it could not be taken so.
+pub type Unsaved = (String, Option<String>);
 
 impl Repo {
     /// The base of a run: HEAD if the checkout is clean, else a hidden commit of it, untracked files included; without
@@ -91,7 +94,7 @@ impl Repo {
         checkout: &Path,
         tree: Oid,
         buffers: &BTreeMap<String, String>,
-    ) -> Result<(Oid, Vec<(String, Option<String>)>), LaneError> {
+    ) -> Result<(Oid, Vec<Unsaved>), LaneError> {
         if buffers.is_empty() {
             return Ok((tree, Vec::new()));
         }
