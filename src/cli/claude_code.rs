@@ -23,7 +23,7 @@ use super::{
 const NAME: &str = "orchestrator";
 
 /// Tools that Claude Code need not ask for. Not among them: what stops work or sets it back.
-const ALLOWED: [&str; 8] = [
+const ALLOWED: [&str; 12] = [
     "mcp__orchestrator__process_request",
     "mcp__orchestrator__submit_task",
     "mcp__orchestrator__get_task_status",
@@ -32,6 +32,11 @@ const ALLOWED: [&str; 8] = [
     "mcp__orchestrator__get_pending_decisions",
     "mcp__orchestrator__submit_decision",
     "mcp__orchestrator__wait_for_change",
+    // Offered only where the user declared sessions as workers.
+    "mcp__orchestrator__claim_task",
+    "mcp__orchestrator__my_task",
+    "mcp__orchestrator__report_task",
+    "mcp__orchestrator__notes",
 ];
 
 /// The two files of a scope, and the program that is named in the first.

@@ -152,3 +152,32 @@ fn an_answer_of_the_service_that_is_no_answer_is_no_success_whatever_the_exit_st
     drop(said);
     world.sandbox.run(&["why", "T-1"]).exits(0).says("no such model");
 }
+
+#[test]
+fn a_rule_of_the_users_is_what_the_model_reads() {
+    let turns = json!([bash("git push origin main"), bash("sed -i 's/a - b/a + b/' sample.py"), {"text": "Fixed."}]);
+    let Some(world) = World::new(turns) else { return };
+    let sandbox = &world.sandbox;
+    let rule = "version = 1\n[[rules]]\nid = \"no-push\"\nwhen = \"command.program == 'git' and 'push' in command.argv\"\n\
+                verdict = \"deny\"\nreason = \"pushing is done by the release robot\"\n";
+    std::fs::write(sandbox.config.join("orchestrator/policy.toml"), rule).unwrap();
+    world.run(&["run", "fix the failing test", "--trust", "--detach"]).exits(0);
+    let report = over_allowing(&world, "R-1");
+    assert_eq!(report["outcome"], "completed", "{report:#}");
+    assert!(world.model.heard().contains("pushing is done by the release robot"), "the reason did not reach the model");
+}
+
+/// The end of a run of which every question is answered with yes.
+#[track_caller]
+fn over_allowing(world: &World, run: &str) -> Value {
+    super::eventually("the end", || {
+        let open = world.sandbox.run(&["decide", "--json"]).exits(0).json();
+        for decision in open["decisions"].as_array().into_iter().flatten() {
+            let question = decision["question"].as_str().unwrap();
+            assert!(!question.contains("git push"), "nobody is asked what a rule forbids: {question}");
+            world.sandbox.run(&["decide", decision["decision_id"].as_str().unwrap(), "allow"]);
+        }
+        let report = world.sandbox.run(&["report", run, "--json"]).exits(0).json();
+        report["outcome"].is_string().then_some(report)
+    })
+}

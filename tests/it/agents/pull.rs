@@ -151,3 +151,49 @@ fn an_agent_of_a_run_may_not_claim_nor_speak_for_others() {
     session.ok("agent_report", json!({"attempt_id": attempt, "kind": "failed", "text": "too hard"}));
     sandbox.run(&["cancel", "R-1"]);
 }
+
+#[test]
+fn a_plain_claude_code_session_fixes_the_failing_test_beside_another_run_with_the_daemon_killed() {
+    let Some(claude) = program("claude", "ORCHESTRATOR_CLAUDE") else { return };
+    let Some(python) = program("python3", "ORCHESTRATOR_PYTHON") else { return };
+    let Some(sandbox) = waiting() else { return };
+    let lane = r#"{{match:(/[^"\\\s]*/lanes/L-\d+)}}"#;
+    let attempt = r"{{match:(T-\d+\.\d+)}}";
+    let file = format!("{lane}/sample.py");
+    let turns = json!([
+        {"tool": "mcp__orchestrator__claim_task", "input": {}},
+        {"tool": "Read", "input": {"file_path": file}},
+        {"tool": "Edit", "delay": 1.0, "input": {"file_path": file, "old_string": "a - b", "new_string": "a + b"}},
+        {"tool": "mcp__orchestrator__report_task", "input": {"attempt_id": attempt, "kind": "done", "text": "the sign was wrong"}},
+        {"text": "Handed in."},
+    ]);
+    let model = super::double::Model::start(&sandbox, &python, "model", turns);
+    sandbox.run(&["setup", "claude-code"]).exits(0);
+    // Nothing but what a person has: the tools are allowed by `setup`, the folder of the lanes by the command line.
+    let lanes = sandbox.state.join("orchestrator/workspaces");
+    let prompt = "claim a task and do it";
+    let arguments = ["-p", prompt, "--output-format", "json", "--permission-mode", "acceptEdits", "--add-dir"];
+    let mut command = sandbox.command_of(&claude, &arguments);
+    command.arg(lanes).env("ANTHROPIC_BASE_URL", &model.url).env("ANTHROPIC_API_KEY", "sk-ant-test-0123456789");
+    command.env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1");
+    let before = sandbox.users(&sandbox.repo);
+    sandbox.run(&["run", "--do", "echo more >> notes.txt", "--verify", "true", "--detach"]).exits(0);
+    let child = command.spawn().unwrap();
+    // While the session works, the daemon dies; its lease is in the journal.
+    crate::daemon::sandbox::eventually("the claim to be heard of", || {
+        (model.heard().lines().count() >= 2).then_some(())
+    });
+    let daemon = sandbox.daemons()[0];
+    crate::daemon::sandbox::kill_9(daemon);
+    sandbox.gone(daemon);
+    let said = sandbox.finish_child(child).exits(0).json();
+    assert_eq!((&said["result"], &said["permission_denials"]), (&json!("Handed in."), &json!([])), "{said:#}");
+    let report = over(&sandbox, "R-1");
+    assert_eq!(report["outcome"], "completed", "{report:#}\n{}", model.heard());
+    assert_eq!(over(&sandbox, "R-2")["outcome"], "completed");
+    assert_eq!(sandbox.users(&sandbox.repo), before, "the checkout was touched before anybody said so");
+    sandbox.run(&["why", "T-1"]).exits(0).says("session:");
+    sandbox.run(&["apply", "R-1"]).exits(0);
+    assert!(sandbox.read("sample.py").contains("a + b"));
+    drop(model);
+}

@@ -59,6 +59,7 @@ echo evil >> {{REPO}}/README.md
     agent(&sandbox, "agent", &body);
     sandbox.write("README.md", "one\ntwo\nthree\nof the user, unsaved anywhere\n");
     let before = sandbox.users(&sandbox.repo);
+    let files = bytes(&sandbox);
     let config = std::fs::read_to_string(sandbox.repo.join(".git/config")).unwrap();
     sandbox
         .run_plan(&plan("[[\"test\", \"-x\", \"new.txt\"], [\"test\", \"-f\", \"deep/lib.txt\"]]", ""), &[])
@@ -73,6 +74,8 @@ echo evil >> {{REPO}}/README.md
     assert!(sandbox.read("README.md").starts_with("ONE\n") && sandbox.read("README.md").contains("of the user"));
     sandbox.run(&["undo", "R-1"]).exits(0);
     assert_eq!(sandbox.users(&sandbox.repo), before, "undo did not bring everything back");
+    let changed: Vec<_> = bytes(&sandbox).into_iter().filter(|file| !files.contains(file)).map(|file| file.0).collect();
+    assert!(changed.is_empty() && bytes(&sandbox).len() == files.len(), "not byte-identical: {changed:?}");
 }
 
 #[test]
@@ -158,4 +161,100 @@ fn a_quota_parks_the_account_and_a_limit_of_attempts_asks() {
     assert_eq!(decision["kind"], "budget", "{decision:#}");
     sandbox.run(&["decide", decision["decision_id"].as_str().unwrap(), "stop"]).exits(0);
     assert_eq!(outcome(&sandbox)["outcome"], "failed");
+}
+
+/// The index and every file of the checkout, byte by byte.
+fn bytes(sandbox: &Sandbox) -> Vec<(PathBuf, Vec<u8>, u32)> {
+    fn walk(folder: &std::path::Path, found: &mut Vec<(PathBuf, Vec<u8>, u32)>) {
+        use std::os::unix::fs::PermissionsExt;
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            let (path, kind) = (entry.path(), entry.file_type().unwrap());
+            if kind.is_dir() && path.file_name().is_some_and(|name| name != ".git") {
+                walk(&path, found);
+            } else if kind.is_symlink() {
+                let target = std::fs::read_link(&path).unwrap();
+                found.push((path, target.into_os_string().into_encoded_bytes(), 0));
+            } else if kind.is_file() {
+                let mode = entry.metadata().unwrap().permissions().mode();
+                found.push((path.clone(), std::fs::read(path).unwrap(), mode));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&sandbox.repo, &mut found);
+    found.push((PathBuf::from("index"), std::fs::read(sandbox.repo.join(".git/index")).unwrap(), 0));
+    found.sort();
+    found
+}
+
+#[test]
+fn a_liar_that_deletes_the_failing_test_never_completes() {
+    let body = format!("rm tests/test_sample.py; {DONE}");
+    let sandbox = Sandbox::empty();
+    super::failing(&sandbox);
+    let program = agent(&sandbox, "agent", &body);
+    let command = json!(program.to_str().unwrap());
+    sandbox.configure(&format!("[agents.claude]\ncommand = [{command}]\n"));
+    if super::program("python3", "ORCHESTRATOR_PYTHON").is_none() {
+        return;
+    }
+    let before = (sandbox.users(&sandbox.repo), bytes(&sandbox));
+    sandbox.run(&["run", "fix the failing test", "--trust", "--detach"]).exits(0);
+    let report = eventually("the end, or a question", || {
+        let open = sandbox.run(&["decide", "--json"]).exits(0).json();
+        for decision in open["decisions"].as_array().into_iter().flatten() {
+            let id = decision["decision_id"].as_str().unwrap();
+            // What judges it was changed by it: a person sees that, and says no.
+            assert!(["review", "permission", "budget"].contains(&decision["kind"].as_str().unwrap()), "{decision:#}");
+            let no = decision["options"].as_array().unwrap().last().unwrap()["id"].as_str().unwrap();
+            sandbox.run(&["decide", id, no]).exits(0);
+        }
+        let report = sandbox.run(&["report", "R-1", "--json"]).exits(0).json();
+        report["outcome"].is_string().then_some(report)
+    });
+    assert_eq!(report["outcome"], "failed", "{report:#}");
+    assert_eq!((sandbox.users(&sandbox.repo), bytes(&sandbox)), before);
+}
+
+#[test]
+fn a_repository_that_was_red_before_lands_what_adds_no_failure() {
+    let body = format!("echo 'a note' > notes.txt; {DONE}");
+    let sandbox = Sandbox::empty();
+    super::failing(&sandbox);
+    if super::program("python3", "ORCHESTRATOR_PYTHON").is_none() {
+        return;
+    }
+    let program = agent(&sandbox, "agent", &body);
+    let command = json!(program.to_str().unwrap());
+    sandbox.configure(&format!("[agents.claude]\ncommand = [{command}]\n"));
+    let plan = plan("[[\"python3\", \"-m\", \"unittest\"]]", "type = \"docs\"");
+    sandbox.run_plan(&plan, &[]).exits(0);
+    assert_eq!(sandbox.git(&["show", "orchestrator/R-1:notes.txt"]), "a note\n");
+    // The same with one more failure does not.
+    let worse = format!(
+        "printf 'import unittest\\nclass W(unittest.TestCase):\\n    def test_w(self):\\n        self.fail()\\n' > tests/test_w.py; {DONE}"
+    );
+    agent(&sandbox, "agent", &worse);
+    sandbox.run_plan(&plan, &[]).exits(1);
+}
+
+#[test]
+fn a_runaway_is_capped_before_it_is_started_again() {
+    // Each attempt reports what it cost and comes to nothing; the run has room for two such.
+    let cost = r#"echo '{"type":"result","subtype":"success","is_error":false,"result":"Done.","total_cost_usd":0.4,"usage":{"input_tokens":10,"output_tokens":5}}'"#;
+    let sandbox = world("", "[budget]\nrun_usd = 1.0\n");
+    agent(&sandbox, "agent", cost);
+    // Each has a folder of its own.
+    let started = || std::fs::read_dir(sandbox.workspace().join("agents")).unwrap().count();
+    let more = "retry = { max = 50, base_s = 0.01 }";
+    let plan = plan("[[\"false\"]]", "").replace("retry = { max = 0 }\n", "") + more;
+    let file = sandbox.file("plan.toml", plan);
+    sandbox.run(&["run", "--plan", file.to_str().unwrap(), "--detach"]).exits(0);
+    let decision = super::asked(&sandbox);
+    assert_eq!(decision["kind"], "budget", "{decision:#}");
+    let spawned = started();
+    assert!((2..=3).contains(&spawned), "{spawned} attempts of 0.40 each in a run of 1.00");
+    sandbox.run(&["decide", decision["decision_id"].as_str().unwrap(), "stop"]).exits(0);
+    outcome(&sandbox);
+    assert_eq!(started(), spawned, "it was started once more");
 }
