@@ -89,7 +89,7 @@ pub struct AgentConfig {
     /// Names of variables that it gets from whoever asks for a run: its keys. They are never stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub env: Option<Vec<String>>,
-    /// standard or none.
+    /// standard, own (it brings one in which ours does not nest) or none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<String>,
     /// US dollars per million tokens read and written, where it does not say what it costs.
@@ -213,7 +213,7 @@ fn profile(id: &str, known: Option<&KnownAgent>, own: &AgentConfig) -> Option<Ag
     if command.is_empty() && driver != DriverKind::Pull {
         return None;
     }
-    let sandbox = if known.is_some_and(|known| known.own_sandbox) { "none" } else { "standard" };
+    let sandbox = if known.is_some_and(|known| known.own_sandbox) { "own" } else { "standard" };
     Some(AgentProfile {
         id: id.to_owned(),
         driver,
@@ -585,8 +585,11 @@ impl Config {
             if !known && agent.driver != Some(DriverKind::Pull) && agent.command.is_none() {
                 return wrong("it has no command".to_owned(), "command = [\"program\", \"argument\"]");
             }
-            if agent.sandbox.as_deref().is_some_and(|level| !matches!(level, "standard" | "none")) {
-                return wrong("there is no such sandbox".to_owned(), "sandbox = \"standard\" or \"none\"");
+            if agent.sandbox.as_deref().is_some_and(|level| !matches!(level, "standard" | "own" | "none")) {
+                return wrong(
+                    "there is no such sandbox".to_owned(),
+                    "sandbox = \"standard\", \"own\" (it brings one) or \"none\"",
+                );
             }
         }
         Ok(config)

@@ -192,7 +192,7 @@ pub struct Agent {
     /// The command it is started with.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub command: String,
-    /// `standard` or `none`; absent for sessions.
+    /// `standard`, `own` or `none`; absent for sessions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<String>,
     /// What it can do for us: `permission`, `resume`, `cost`, …

@@ -54,7 +54,7 @@ pub struct AgentProfile {
     pub account: String,
     /// Names of variables that it gets beside the run's environment: its keys.
     pub env: Vec<String>,
-    /// `standard` or `none`.
+    /// `standard`, `own` (it brings one in which ours does not nest) or `none`.
     pub sandbox: String,
     /// Whether it may be asked for plans.
     pub planner: bool,

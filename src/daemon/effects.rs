@@ -185,7 +185,7 @@ impl Hands {
     pub fn place(&self, order: &JobOrder) -> LanePlace {
         let lane = self.lane(order.lane).canonicalize().unwrap_or_else(|_| self.lane(order.lane)).display().to_string();
         let profile = order.agent.as_ref().and_then(|agent| self.profile(&agent.agent));
-        let sandboxed = profile.is_some_and(|profile| profile.sandbox != "none") && agents::sandbox::abi() > 0;
+        let sandboxed = profile.is_some_and(|profile| profile.sandbox == "standard") && agents::sandbox::abi() > 0;
         let home = std::env::var("HOME").ok();
         LanePlace { cwd: lane.clone(), root: lane, lane: true, sandboxed, home }
     }
@@ -229,7 +229,7 @@ impl Hands {
             silence_ms: order.silence_ms.unwrap_or(SILENCE_MS),
             start_ms: START_MS,
             tokens: agent.tokens,
-            writable: (profile.sandbox != "none").then(|| agents::sandbox::writable(&lane, &tmp, home.as_deref())),
+            writable: (profile.sandbox == "standard").then(|| agents::sandbox::writable(&lane, &tmp, home.as_deref())),
             own: match (profile.driver, profile.folders.is_empty()) {
                 // A program of its own name that speaks as Claude Code does keeps its state where that does.
                 (DriverKind::Claude, true) => vec![".claude".to_owned()],

@@ -17,7 +17,8 @@ pub fn list(state: &OrchestratorState, now: Timestamp, width: usize, paint: Pain
     if !missing.is_empty() {
         text.push_str("not installed\n");
         for agent in missing {
-            text.push_str(&format!("  {:<10} `{}` is not on the PATH\n", agent.id, agent.command));
+            let program = agent.command.split(' ').next().unwrap_or_default();
+            text.push_str(&format!("  {:<10} `{program}` is not on the PATH\n", agent.id));
         }
     }
     text.push_str(&format!("sandbox on this machine: {}\n", state.protections.sandbox));
@@ -53,7 +54,14 @@ fn one(agent: &Agent, now: Timestamp, width: usize, paint: Paint) -> String {
     line("program", agent.program.clone().unwrap_or_default());
     line("can", agent.abilities.join(", ").replace('_', " "));
     line("good at", agent.capabilities.iter().chain(&agent.specialization).cloned().collect::<Vec<_>>().join(", "));
-    line("sandbox", agent.sandbox.clone().unwrap_or_default());
+    line(
+        "sandbox",
+        match agent.sandbox.as_deref() {
+            Some("own") => "its own; this program's does not nest with it".to_owned(),
+            Some("none") => "none: it can write wherever you can".to_owned(),
+            other => other.unwrap_or_default().to_owned(),
+        },
+    );
     for record in &agent.record {
         let wrong = match record.claimed_wrongly {
             0 => String::new(),
