@@ -191,16 +191,20 @@ where
 
     async fn read<R: AsyncRead + Unpin>(&mut self, input: &mut R) -> Ended {
         let mut frames = Frames::default();
-        let mut chunk = vec![0; CHUNK_BYTES];
+        // Never filled beforehand: a start touches only the pages that its messages need.
+        let mut chunk = Vec::with_capacity(CHUNK_BYTES);
         loop {
-            match input.read(&mut chunk).await {
+            match input.read_buf(&mut chunk).await {
                 Ok(0) | Err(_) => {
                     if !frames.whole() {
                         tracing::warn!("the input ended within a message");
                     }
                     return Ended::Otherwise;
                 }
-                Ok(count) => frames.feed(&chunk[..count]),
+                Ok(_) => {
+                    frames.feed(&chunk);
+                    chunk.clear();
+                }
             }
             while let Some(piece) = frames.next() {
                 let ended = match piece {

@@ -57,7 +57,8 @@ where
     let writing = front.clone();
     let writer = tokio::task::spawn_local(async move { writing.out.write(output).await });
     let mut lines = Lines::default();
-    let mut chunk = vec![0; CHUNK];
+    // Never filled beforehand: a start touches only the pages that its messages need.
+    let mut chunk = Vec::with_capacity(CHUNK);
     let outcome = loop {
         while !front.out.full()
             && let Some(line) = lines.next(false)
@@ -71,9 +72,12 @@ where
             break Err(io::Error::other("the client reads none of its answers and goes on asking"));
         }
         tokio::select! {
-            read = input.read(&mut chunk) => match read {
+            read = input.read_buf(&mut chunk) => match read {
                 Ok(0) => break Ok(()),
-                Ok(count) => lines.push(&chunk[..count]),
+                Ok(_) => {
+                    lines.push(&chunk);
+                    chunk.clear();
+                }
                 Err(error) => break Err(error),
             },
             // Room for answers, or nobody left to hear them.
