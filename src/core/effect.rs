@@ -232,7 +232,9 @@ pub fn after(state: &State, settings: &Settings, event: &Event, effects: &mut Ve
             effects.extend(state.run(*run).and_then(publish));
         }
         Event::BaseDropped { run } => effects.extend(state.run(*run).and_then(stop_base)),
-        Event::FinalFreed { run } => effects.extend(state.run(*run).and_then(publish)),
+        Event::FinalFreed { run } | Event::BisectEnded { run, .. } => {
+            effects.extend(state.run(*run).and_then(publish));
+        }
         Event::AttemptOver { attempt, .. } => {
             // It may have failed with the ref moved and nobody told: the journal is the truth.
             let task = state.task(attempt.task);
@@ -251,6 +253,9 @@ pub fn after(state: &State, settings: &Settings, event: &Event, effects: &mut Ve
             effects.extend(state.run(*run).and_then(|run| bringing(state, run)));
         }
         Event::CheckpointRestored { run, commit, .. } => {
+            effects.push(Effect::SetRef { run: *run, to: commit.clone() });
+        }
+        Event::LandingUndone { run, commit, .. } => {
             effects.push(Effect::SetRef { run: *run, to: commit.clone() });
         }
         Event::AgentsAsked { run } => effects.push(Effect::FindAgents { run: *run }),
@@ -307,6 +312,9 @@ pub fn after(state: &State, settings: &Settings, event: &Event, effects: &mut Ve
         | Event::BaseChecked { .. }
         | Event::BaseFreed { .. }
         | Event::FinalChecked { .. }
+        | Event::BisectBegun { .. }
+        | Event::BisectLooked { .. }
+        | Event::AttemptRelanded { .. }
         | Event::Applied { .. }
         | Event::ApplyRefused { .. }
         | Event::Undone { .. }
@@ -551,7 +559,7 @@ fn proving(run: &Run, settings: &Settings, base: bool) -> Option<Effect> {
             Some(Effect::PrepareBase { run: run.id, lane, commit: run.base.as_ref()?.commit.clone() })
         }
         Proving::Preparing(lane) => {
-            Some(Effect::PrepareFinal { run: run.id, lane, commit: run.tip_commit()?.to_owned() })
+            Some(Effect::PrepareFinal { run: run.id, lane, commit: super::bisect::looked_at(run)?.to_owned() })
         }
         Proving::Running(lane, index) => Some(Effect::Start(JobOrder {
             id: if base { base_job(run, index) } else { final_job(run, index) },

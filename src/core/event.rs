@@ -314,6 +314,37 @@ pub enum Event {
     /// All are; the lane is free again.
     #[serde(rename = "final.freed")]
     FinalFreed { run: RunId },
+    /// A final check is red: the landing that made it so is looked for. `good` and `bad` count landings.
+    #[serde(rename = "bisect.begun")]
+    BisectBegun {
+        run: RunId,
+        check: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        good: Option<u32>,
+        bad: u32,
+    },
+    /// The check ran on the commit that was next.
+    #[serde(rename = "bisect.looked")]
+    BisectLooked { run: RunId, green: bool },
+    /// The search came to nothing.
+    #[serde(rename = "bisect.ended")]
+    BisectEnded { run: RunId, why: String },
+    /// It found this landing, which is taken out: the run's ref is set back before it, what landed after it lands once
+    /// more, and what was built on it is blocked.
+    #[serde(rename = "landing.undone")]
+    LandingUndone {
+        run: RunId,
+        culprit: AttemptId,
+        failure: Failure,
+        landed: u32,
+        commit: String,
+        tree: String,
+        again: Vec<AttemptId>,
+        dropped: Vec<TaskId>,
+    },
+    /// A change that had landed is claimed to land once more; nothing of it runs again but its checks.
+    #[serde(rename = "attempt.relanded")]
+    AttemptRelanded { attempt: AttemptId, before: u32, lane: LaneId, from: String },
     /// A result is about to enter the checkout.
     #[serde(rename = "apply.begun")]
     ApplyBegun { run: RunId, tasks: Vec<TaskId>, number: u32 },

@@ -5,7 +5,7 @@
 //! records (the keeper holds to the run's number of jobs). Everything else gets a lane of its own.
 
 use super::{
-    Ctx,
+    Ctx, bisect,
     decide::start,
     event::Event,
     graph, land,
@@ -69,6 +69,11 @@ fn due_of(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex) -> Vec<Event> {
     }
     let may_use = run.exhausted.is_none() && run.allowed.spawns.is_none_or(|most| run.spawned < most);
     let starts = !run.stopping && may_use && !(run.in_order() && index.trying() > 0);
+    if !run.again.is_empty()
+        && let Some(event) = bisect::land_again(state, run, state.free_lane(ctx.settings.lanes_max))
+    {
+        return vec![event];
+    }
     if run.shared == Shared::None
         && !index.ready_shared.is_empty()
         && starts
@@ -199,7 +204,8 @@ fn claim_own(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex) -> Option<Ve
     let task = due.find(|task| {
         let extras = task.spec.extras();
         let writes = extras.writes.as_ref();
-        if extras.resources.iter().any(|token| tokens.contains(token)) || (refused.is_some() && refused == writes) {
+        let taken = extras.resources.iter().any(|token| tokens.contains(token));
+        if taken || (refused.is_some() && refused == writes) || bisect::waits(run, task) {
             return false;
         }
         let clashes = busy.iter().any(|other| clash(task, other));

@@ -10,6 +10,7 @@
 
 pub mod agent;
 pub mod analyze;
+pub mod bisect;
 pub mod budget;
 pub mod coordinate;
 pub mod decide;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     agent::{FoundAgent, Note},
     analyze::Analysis,
+    bisect::Bisect,
     budget::Limit,
     facts::Facts,
     plan::spec::{Argv, Budget, Coordination, OnFailure, Priority, Strategy},
@@ -491,6 +492,15 @@ pub struct Run {
     /// Where those stand.
     #[serde(default)]
     pub proving_final: Proving,
+    /// The search for the landing that made one of them red.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bisect: Option<Bisect>,
+    /// Why that search came to nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unexplained: Option<String>,
+    /// Changes that had landed and are to land once more, since one before them was taken out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub again: Vec<AttemptId>,
     /// The readers' lane.
     #[serde(default)]
     pub shared: Shared,
@@ -600,6 +610,9 @@ impl Run {
             base_unneeded: false,
             finals: Vec::new(),
             proving_final: Proving::Idle,
+            bisect: None,
+            unexplained: None,
+            again: Vec::new(),
             shared: Shared::None,
             shared_since: None,
             undeclared: None,
@@ -644,10 +657,12 @@ impl Run {
     }
 
     /// Whether the final checks have nothing more to say: there are none, nothing landed that they could judge,
-    /// somebody cancelled, or all have spoken.
+    /// somebody cancelled, or all have spoken and none is looked into.
     pub fn finals_over(&self) -> bool {
         self.proving_final == Proving::Idle
-            && (self.cancelled || self.landed.is_empty() || self.finals.iter().all(|check| check.result.is_some()))
+            && (self.cancelled
+                || self.landed.is_empty()
+                || (self.bisect.is_none() && self.finals.iter().all(|check| check.result.is_some())))
     }
 
     /// Most of its jobs at once.

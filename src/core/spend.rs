@@ -28,7 +28,8 @@ pub fn used(state: &State, run: &Run) -> Usage {
 /// How many attempts agents of a run had; those that were lost without a fault of theirs count as well.
 pub fn spawns(state: &State, run: &Run) -> u32 {
     let tasks = run.tasks.iter().filter_map(|task| state.task(*task));
-    tasks.flat_map(|task| &task.attempts).filter(|attempt| attempt.agent().is_some()).count() as u32
+    tasks.flat_map(|task| &task.attempts).filter(|attempt| attempt.agent().is_some() && !attempt.relands()).count()
+        as u32
 }
 
 /// The limits of a run: its plan's, or the configuration's. A raise that somebody granted counts on top.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     agent::{AgentEnd, AgentPart, Ask, Records, Usage},
+    bisect::Bisect,
     budget,
     decide::{
         decision::{Decision, DecisionKind, DecisionState},
@@ -345,6 +346,9 @@ impl State {
                     run.clock_from = None;
                     run.spawned = 0;
                     run.undeclared = None;
+                    run.bisect = None;
+                    run.unexplained = None;
+                    run.again.clear();
                     run.round += 1;
                     for check in &mut run.finals {
                         check.result = None;
@@ -746,8 +750,46 @@ impl State {
                 }
             }),
             Event::FinalFreed { run } => {
+                self.change(*run, |run| run.bisect.iter_mut().for_each(|bisect| bisect.looked = false));
                 self.free_proving(*run, |run| &mut run.proving_final);
             }
+            Event::BisectBegun { run, check, good, bad } => self.change(*run, |run| {
+                run.bisect = Some(Bisect { check: *check, good: *good, bad: *bad, looked: false });
+                run.round += 1;
+            }),
+            Event::BisectLooked { run, green } => self.change(*run, |run| {
+                run.bisect.iter_mut().for_each(|bisect| bisect.learn(*green));
+                run.round += 1;
+            }),
+            Event::BisectEnded { run, why } => self.change(*run, |run| {
+                run.bisect = None;
+                run.unexplained = Some(why.clone());
+            }),
+            Event::LandingUndone { run, culprit, failure, landed, commit, tree, again, dropped } => {
+                self.change(*run, |run| {
+                    run.landed.truncate(*landed as usize);
+                    run.tip = Some(Tip { commit: commit.clone(), tree: tree.clone() });
+                    run.bisect = None;
+                    run.again.clone_from(again);
+                    run.finals.iter_mut().for_each(|check| check.result = None);
+                });
+                self.change_attempt(*culprit, |attempt| {
+                    attempt.more.get_or_insert_default().failure = Some(failure.clone());
+                });
+                let tasks = again.iter().chain([culprit]).map(|attempt| attempt.task).chain(dropped.iter().copied());
+                for id in tasks {
+                    self.set_task(id, TaskState::Waiting);
+                    if let Some(task) = self.tasks.get_mut(&id) {
+                        // What was allowed stays allowed: nothing of it runs again.
+                        task.settled_at = None;
+                        task.why = "".into();
+                    }
+                }
+                if self.index.runs.contains_key(run) {
+                    self.index_run(*run);
+                }
+            }
+            Event::AttemptRelanded { attempt, before, lane, from } => self.reland(at, *attempt, *before, *lane, from),
             Event::ApplyBegun { run, tasks, number } => self.change(*run, |run| {
                 let tip = run.tip.as_ref().map(|tip| tip.commit.clone()).unwrap_or_default();
                 run.bringing = Some(Bringing::Apply { tasks: tasks.clone(), number: *number, tip });
@@ -906,7 +948,8 @@ impl State {
     /// Checks judged an agent's work: counted for the agent and the type of task, once for the attempt.
     fn tally(&mut self, id: AttemptId, proven: bool) {
         let Some(task) = self.tasks.get(&id.task) else { return };
-        let Some(part) = task.attempt(id.generation).and_then(Attempt::agent) else { return };
+        let attempt = task.attempt(id.generation).filter(|attempt| !attempt.relands());
+        let Some(part) = attempt.and_then(Attempt::agent) else { return };
         let claimed = part.end.as_ref().is_some_and(|end| end.done);
         let by_type = self.records.entry(part.allocation.agent.clone()).or_default();
         let tally = by_type.entry(task.spec.type_word().to_owned()).or_default();
@@ -1048,6 +1091,42 @@ impl State {
                 self.set_task(task, TaskState::Ready);
             }
         }
+    }
+
+    /// A change that had landed waits to land once more, with a lane for its checks.
+    fn reland(&mut self, at: Timestamp, id: AttemptId, before: u32, lane: LaneId, from: &str) {
+        let Some(task) = self.tasks.get_mut(&id.task) else { return };
+        let rank = rank(task, self.index.runs.get(&task.run));
+        let Some(earlier) = task.attempt(before).cloned() else { return };
+        let mut more = earlier.more.unwrap_or_default();
+        more.relands = Some(before);
+        more.from = Some(from.to_owned());
+        (more.merged, more.failure, more.refused) = (None, None, 0);
+        more.rechecks.clear();
+        if let Some(agent) = &mut more.agent {
+            // What it used was counted, and what it asked was answered.
+            agent.usage = Usage::default();
+            agent.asks.clear();
+        }
+        task.state = TaskState::Trying;
+        task.attempts.push(Attempt {
+            phase: Phase::Queued,
+            lane: Some(lane),
+            claimed_at: at,
+            started_at: Some(at),
+            ended_at: None,
+            end: earlier.end,
+            more: Some(more),
+        });
+        let run = task.run;
+        self.index.tokens.extend(task.spec.extras().resources.iter().cloned());
+        self.index.lanes.insert(lane);
+        if let Some(index) = self.index.runs.get_mut(&run) {
+            index.take_ready(rank);
+            index.trying_own.insert(id.task);
+            index.landing.push_back(id);
+        }
+        self.change(run, |run| run.again.retain(|attempt| attempt.task != id.task));
     }
 
     /// An attempt is over: its lane is free and others may have it.

@@ -216,6 +216,9 @@ pub struct Proof {
     /// The agent's side, where an agent does it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<Box<AgentPart>>,
+    /// The earlier attempt whose change lands once more: nothing was done anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relands: Option<u32>,
 }
 
 /// The size of a change.
@@ -247,6 +250,11 @@ impl Attempt {
             Phase::Running => self.end.is_none() && self.agent().is_some_and(AgentPart::waits),
             _ => false,
         }
+    }
+
+    /// Whether it only lands once more what an earlier one did.
+    pub fn relands(&self) -> bool {
+        self.more.as_ref().is_some_and(|more| more.relands.is_some())
     }
 
     /// Whether a session has it, and no process of ours.

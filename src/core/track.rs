@@ -5,7 +5,7 @@
 use super::{
     Ctx, Report,
     agent::Ask,
-    budget, effect,
+    bisect, budget, effect,
     event::Event,
     input::AgentSaid,
     job::{End, JobId, JobResult},
@@ -104,8 +104,12 @@ pub fn record(state: &State, report: Report, now: Timestamp) -> Vec<Event> {
                 vec![Event::FinalFreed { run }]
             }
             (Some(found), None) if matches!(found.proving_final, Proving::Preparing(_)) => {
-                let index = found.finals.iter().position(|check| check.result.is_none()).unwrap_or(0) as u32;
+                let first = || found.finals.iter().position(|check| check.result.is_none()).unwrap_or(0) as u32;
+                let index = found.bisect.map_or_else(first, |bisect| bisect.check);
                 vec![Event::FinalChecking { run, index }]
+            }
+            (Some(found), Some(why)) if found.bisect.is_some() && found.proving_final != Proving::Idle => {
+                vec![bisect::gave_up(found, &why), Event::FinalFreed { run }]
             }
             (Some(found), Some(why)) if matches!(found.proving_final, Proving::Preparing(_)) => {
                 let failed = |index: usize| Event::FinalChecked { run, index: index as u32, result: unproven(&why) };
@@ -298,6 +302,7 @@ fn job_ended(state: &State, job: JobId, result: JobResult) -> Vec<Event> {
                 vec![match result.end {
                     _ if found.cancelled => Event::FinalFreed { run },
                     End::Lost | End::Cancelled => Event::FinalChecking { run, index },
+                    _ if found.bisect.is_some() => bisect::looked(found, &CheckResult::of(&result)),
                     _ => Event::FinalChecked { run, index, result: CheckResult::of(&result) },
                 }]
             }
@@ -452,6 +457,8 @@ fn stop_leftovers(state: &State, run: &Run) -> Vec<Event> {
                 (run.cancelled && stoppable) || (run.stopping && live.phase == Phase::Preparing)
             }
             (TaskState::Asking(_), _) => run.cancelled,
+            // It was done before; only its landing is due.
+            _ if bisect::waits(run, task) => run.cancelled,
             _ => true,
         };
         if over {
@@ -465,6 +472,9 @@ fn stop_leftovers(state: &State, run: &Run) -> Vec<Event> {
 }
 
 fn completing(state: &State, ctx: &Ctx, run: &Run) -> Vec<Event> {
+    if run.bisect.is_some() && !run.cancelled {
+        return bisect::due(state, run, state.free_lane(ctx.settings.lanes_max));
+    }
     let next = run.finals.iter().position(|check| check.result.is_none());
     match (run.proving_final, next) {
         (Proving::Idle, Some(_)) if !run.finals_over() => {
@@ -478,7 +488,9 @@ fn completing(state: &State, ctx: &Ctx, run: &Run) -> Vec<Event> {
         (Proving::Running(_, current), Some(next)) if next as u32 != current => {
             return vec![Event::FinalChecking { run: run.id, index: next as u32 }];
         }
-        (Proving::Running(..), None) => return vec![Event::FinalFreed { run: run.id }],
+        (Proving::Running(..), None) => {
+            return bisect::begin(run).into_iter().chain([Event::FinalFreed { run: run.id }]).collect();
+        }
         _ => {}
     }
     if !run.published {
@@ -500,7 +512,11 @@ fn outcome(state: &State, run: &Run) -> (Outcome, String) {
     }
     let red = run.finals.iter().find(|check| check.result.as_ref().is_some_and(|result| !result.passed()));
     if let Some(check) = red {
-        return (Outcome::Failed, format!("the final check `{}` is red", check.argv.join(" ")));
+        let why = format!("the final check `{}` is red", check.argv.join(" "));
+        return match &run.unexplained {
+            Some(more) => (Outcome::Failed, format!("{why}; {more}")),
+            None => (Outcome::Failed, why),
+        };
     }
     let bad: Vec<&Task> = tasks().filter(|task| task.settled() != Some(Settled::Completed)).collect();
     let Some(first) = bad.iter().find(|task| task.settled() != Some(Settled::Blocked)).or(bad.first()) else {

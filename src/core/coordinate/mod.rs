@@ -47,6 +47,9 @@ pub fn due(state: &mut State, ctx: &mut Ctx) -> Vec<Event> {
         let due = index.ready_other.iter().take(LOOK_MAX);
         for (_, _, position) in due {
             let task = &state.tasks[&run.tasks[*position as usize]];
+            if super::bisect::waits(run, task) {
+                continue;
+            }
             let events = match &task.spec.work {
                 Work::Question { question, options, criticality } => {
                     let open = decide::open(state, ctx, run, DecisionKind::AgentQuestion, Some(task), |decision| {
@@ -204,7 +207,7 @@ pub fn offered(state: &State, task: &Task) -> bool {
         return false;
     }
     match task.state {
-        super::task::TaskState::Ready => true,
+        super::task::TaskState::Ready => !super::bisect::waits(run, task),
         super::task::TaskState::Asking(decision) => state
             .decisions
             .get(&decision)

@@ -92,7 +92,10 @@ pub fn attempts(task: &Task) -> Vec<AttemptView> {
         let failure = attempt.more.as_ref().and_then(|more| more.failure.as_ref());
         AttemptView {
             id: AttemptId { task: task.id, generation },
-            agent: words::agent(&task.spec).unwrap_or_else(|| words::SHELL.to_owned()),
+            agent: match attempt.agent() {
+                Some(part) => part.allocation.agent.clone(),
+                None => words::agent(&task.spec).unwrap_or_else(|| words::SHELL.to_owned()),
+            },
             end: end(attempt),
             started_at: attempt.started_at.map(Time),
             ended_at: attempt.ended_at.map(Time),

@@ -212,6 +212,14 @@ impl Teller<'_> {
                 };
                 self.add(run, EventType::CheckpointSaved, data);
             }
+            E::LandingUndone { again, dropped, .. } => {
+                let again = again.iter().map(|attempt| attempt.task);
+                again.chain(dropped.iter().copied()).for_each(|task| self.told_ready(task));
+            }
+            E::AttemptRelanded { attempt, lane, .. } => {
+                let data = EventData { lane: Some(*lane), ..EventData::default() };
+                self.add_attempt(*attempt, EventType::AttemptClaimed, data);
+            }
             E::CheckpointRestored { checkpoint, run, tasks, .. } => {
                 let data = EventData {
                     checkpoint_id: Some(*checkpoint),
@@ -274,6 +282,9 @@ impl Teller<'_> {
             | E::FinalPreparing { .. }
             | E::FinalChecking { .. }
             | E::FinalFreed { .. }
+            | E::BisectBegun { .. }
+            | E::BisectLooked { .. }
+            | E::BisectEnded { .. }
             | E::ApplyBegun { .. }
             | E::Applied { .. }
             | E::ApplyRefused { .. }

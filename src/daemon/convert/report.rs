@@ -209,7 +209,7 @@ fn report_task(view: &View<'_>, run: &Run, task: &Task, critical: bool, lookup: 
         status,
         needs: view.state.run(run.id).map_or_else(Vec::new, |run| view.needs(run, task)),
         critical,
-        agent: words::agent(&task.spec),
+        agent: super::agent::name(task),
         lane: task.attempts.last().and_then(|attempt| attempt.lane),
         started_at: started.map(Time),
         ended_at: task.settled_at.map(Time),

@@ -8,6 +8,7 @@ mod double;
 mod pull;
 mod real;
 mod rogue;
+mod together;
 
 use std::path::{Path, PathBuf};
 

@@ -28,6 +28,11 @@ pub fn topic() {
     the_final_lane_cannot_be_laid_out();
     a_branch_that_cannot_be_made_is_only_noted();
     checks_come_from_the_success_criteria_where_a_task_names_none();
+    the_landing_that_makes_the_whole_red_is_found_and_taken_out();
+    nobody_is_blamed_for_what_was_red_before();
+    a_search_for_the_landing_is_cancelled();
+    a_search_without_a_lane_ends();
+    a_crash_while_a_landing_is_looked_for_and_while_others_land_again();
 }
 
 #[test]
@@ -971,6 +976,252 @@ fn checks_come_from_the_success_criteria_where_a_task_names_none() {
             R-1 published orchestrator/R-1
             R-1 Finish -> IDLE
             R-1 ended completed
+        "#]],
+    );
+}
+
+#[test]
+fn the_landing_that_makes_the_whole_red_is_found_and_taken_out() {
+    check(
+        r#"
+            quiet submit | final=whole; a; b; c; d needs=c; e needs=b
+            quiet auto hold=R-1/f0
+            ended R-1/f0 exit:1
+            auto hold=R-1/f1
+            ended R-1/f1 exit:0
+            auto hold=R-1/f2
+            ended R-1/f2 exit:0
+            auto hold=R-1/f3
+            ended R-1/f3 exit:1
+            auto
+        "#,
+        expect![[r#"
+            > ended R-1/f0 exit:1
+            R-1 final 0 exit:1
+            R-1 bisect 0: ?..5
+            R-1 final freed
+            R-1 final lane L-1
+                prepare L-1 for R-1 final at base
+            > auto hold=R-1/f1
+            R-1 final check 0
+                start R-1/f1 in L-1: whole
+            > ended R-1/f1 exit:0
+            R-1 bisect green
+            R-1 final freed
+            R-1 final lane L-1
+                prepare L-1 for R-1 final at m3.1
+            > auto hold=R-1/f2
+            R-1 final check 0
+                start R-1/f2 in L-1: whole
+            > ended R-1/f2 exit:0
+            R-1 bisect green
+            R-1 final freed
+            R-1 final lane L-1
+                prepare L-1 for R-1 final at m1.1
+            > auto hold=R-1/f3
+            R-1 final check 0
+                start R-1/f3 in L-1: whole
+            > ended R-1/f3 exit:1
+            R-1 bisect red
+            R-1 final freed
+            R-1 back to m3.1 without T-1.1, again [T-5.1 T-4.1], dropped []
+            R-1 noted: T-1 made `whole` red on the whole result and was taken out: a
+            T-1 undone (`whole` is red on the whole result since this landed)
+            R-1 Error -> ERROR
+            R-1 Recover -> EXECUTING
+            T-5.2 lands 1 again, in L-1
+            T-5.2 -> Merging
+            T-4.2 lands 1 again, in L-2
+            R-1 Monitor -> MONITORING
+                set ref R-1 to m3.1
+                merge T-5.2: c5.1 onto m3.1
+            > auto
+            T-5.2 merged m5.2 onto m3.1
+            T-5.2 -> Advancing
+                advance T-5.2: m3.1 to m5.2
+            T-5.2 landed m5.2
+            T-5 completed
+            T-4.2 -> Merging
+                merge T-4.2: c4.1 onto m5.2
+            T-4.2 merged m4.2 onto m5.2
+            T-4.2 -> Advancing
+                advance T-4.2: m5.2 to m4.2
+            T-4.2 landed m4.2
+            T-4 completed
+            R-1 Complete -> COMPLETING
+            R-1 final lane L-1
+                prepare L-1 for R-1 final at m4.2
+            R-1 final check 0
+                start R-1/f4 in L-1: whole
+            R-1 final 0 exit:0
+            R-1 final freed
+                publish R-1 m4.2
+            R-1 published orchestrator/R-1
+            R-1 Finish -> IDLE
+            R-1 ended partial (1 of 5 tasks did not complete, first T-1 (undone))
+        "#]],
+    );
+}
+
+#[test]
+fn nobody_is_blamed_for_what_was_red_before() {
+    check(
+        r#"
+            quiet submit | final=whole; a; b
+            quiet auto hold=R-1/f0
+            ended R-1/f0 exit:1
+            quiet auto hold=R-1/f1
+            ended R-1/f1 exit:1
+            auto
+        "#,
+        expect![[r#"
+            > ended R-1/f0 exit:1
+            R-1 final 0 exit:1
+            R-1 bisect 0: ?..2
+            R-1 final freed
+            R-1 final lane L-1
+                prepare L-1 for R-1 final at base
+            > ended R-1/f1 exit:1
+            R-1 bisect red
+            R-1 final freed
+            R-1 bisect ended (`whole` was red before any change)
+                publish R-1 m2.1
+            > auto
+            R-1 published orchestrator/R-1
+            R-1 Finish -> IDLE
+            R-1 ended failed (the final check `whole` is red; `whole` was red before any change)
+        "#]],
+    );
+}
+
+#[test]
+fn a_search_for_the_landing_is_cancelled() {
+    check(
+        r#"
+            quiet submit | final=whole; a; b
+            quiet auto hold=R-1/f0
+            quiet ended R-1/f0 exit:1
+            quiet auto hold=R-1/f1
+            cancel R-1
+            auto
+        "#,
+        expect![[r#"
+            > cancel R-1
+            R-1 cancel asked
+            R-1 Cancel -> COMPLETING
+                stop R-1/f1
+            > auto
+            R-1 final freed
+                publish R-1 m2.1
+            R-1 published orchestrator/R-1
+            R-1 Finish -> IDLE
+            R-1 ended failed (the final check `whole` is red)
+        "#]],
+    );
+}
+
+#[test]
+fn a_search_without_a_lane_ends() {
+    check(
+        r#"
+            quiet submit | final=whole; a; b
+            quiet auto hold=R-1/f0
+            quiet ended R-1/f0 exit:1
+            final R-1 failed disk full
+            auto
+        "#,
+        expect![[r#"
+            > final R-1 failed disk full
+            R-1 bisect ended (which change made `whole` red could not be found out: disk full)
+            R-1 final freed
+                publish R-1 m2.1
+            > auto
+            R-1 published orchestrator/R-1
+            R-1 Finish -> IDLE
+            R-1 ended failed (the final check `whole` is red; which change made `whole` red could not be found out: disk full)
+        "#]],
+    );
+}
+
+#[test]
+fn a_crash_while_a_landing_is_looked_for_and_while_others_land_again() {
+    check(
+        r#"
+            quiet submit | final=whole; a; b verify=unit; c verify=unit
+            quiet auto hold=R-1/f0
+            quiet ended R-1/f0 exit:1
+            crash
+            quiet auto hold=R-1/f1
+            quiet ended R-1/f1 exit:0
+            quiet auto hold=R-1/f2
+            ended R-1/f2 exit:1
+            crash
+            merged T-3.2 other
+            crash
+            auto
+        "#,
+        expect![[r#"
+            > crash
+                limit R-1 10
+                set ref R-1 to m3.1
+                prepare L-1 for R-1 final at base
+            > ended R-1/f2 exit:1
+            R-1 bisect red
+            R-1 final freed
+            R-1 back to base without T-1.1, again [T-2.1 T-3.1], dropped []
+            R-1 noted: T-1 made `whole` red on the whole result and was taken out: a
+            T-1 undone (`whole` is red on the whole result since this landed)
+            R-1 Error -> ERROR
+            R-1 Recover -> EXECUTING
+            T-2.2 lands 1 again, in L-1
+            T-2.2 -> Merging
+            T-3.2 lands 1 again, in L-2
+            R-1 Monitor -> MONITORING
+                set ref R-1 to base
+                merge T-2.2: c2.1 onto base
+            > crash
+                limit R-1 10
+                set ref R-1 to base
+                merge T-2.2: c2.1 onto base
+            > merged T-3.2 other
+            > crash
+                limit R-1 10
+                set ref R-1 to base
+                merge T-2.2: c2.1 onto base
+            > auto
+            T-2.2 merged m2.2 onto base
+            T-2.2 -> Restaging
+                prepare L-1 for T-2.2 at m2.2
+            T-2.2 prepared
+                start T-2.2/m0 in L-1: unit
+            T-2.2 m0 exit:0
+            T-2.2 -> Advancing
+                advance T-2.2: base to m2.2
+            T-2.2 landed m2.2
+            T-2 completed
+            T-3.2 -> Merging
+                merge T-3.2: c3.1 onto m2.2
+            T-3.2 merged m3.2 onto m2.2
+            T-3.2 -> Restaging
+                prepare L-2 for T-3.2 at m3.2
+            T-3.2 prepared
+                start T-3.2/m0 in L-2: unit
+            T-3.2 m0 exit:0
+            T-3.2 -> Advancing
+                advance T-3.2: m2.2 to m3.2
+            T-3.2 landed m3.2
+            T-3 completed
+            R-1 Complete -> COMPLETING
+            R-1 final lane L-1
+                prepare L-1 for R-1 final at m3.2
+            R-1 final check 0
+                start R-1/f3 in L-1: whole
+            R-1 final 0 exit:0
+            R-1 final freed
+                publish R-1 m3.2
+            R-1 published orchestrator/R-1
+            R-1 Finish -> IDLE
+            R-1 ended partial (1 of 3 tasks did not complete, first T-1 (undone))
         "#]],
     );
 }

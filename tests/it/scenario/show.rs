@@ -111,6 +111,22 @@ pub fn event(state: &State, event: &Event) -> String {
         Event::FinalChecking { run, index } => format!("{run} final check {index}"),
         Event::FinalChecked { run, index, result } => format!("{run} final {index} {}", checked(result)),
         Event::FinalFreed { run } => format!("{run} final freed"),
+        Event::BisectBegun { run, check, good, bad } => {
+            let good = good.map_or("?".to_owned(), |good| good.to_string());
+            format!("{run} bisect {check}: {good}..{bad}")
+        }
+        Event::BisectLooked { run, green } => format!("{run} bisect {}", if *green { "green" } else { "red" }),
+        Event::BisectEnded { run, why } => format!("{run} bisect ended{}", note(why)),
+        Event::LandingUndone { run, culprit, commit, again, dropped, .. } => {
+            let again: Vec<String> = again.iter().map(ToString::to_string).collect();
+            let dropped: Vec<String> = dropped.iter().map(ToString::to_string).collect();
+            format!(
+                "{run} back to {commit} without {culprit}, again [{}], dropped [{}]",
+                again.join(" "),
+                dropped.join(" ")
+            )
+        }
+        Event::AttemptRelanded { attempt, before, lane, .. } => format!("{attempt} lands {before} again, in {lane}"),
         Event::ApplyBegun { run, tasks, number } => format!("{run} apply {number} begun {tasks:?}"),
         Event::Applied { run, apply } => format!("{run} apply {} done", apply.number),
         Event::ApplyRefused { run, why, .. } => format!("{run} apply refused{}", note(why)),

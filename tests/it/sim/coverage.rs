@@ -95,9 +95,7 @@ const NEVER: &[(&str, &str)] = &[
     ("EXECUTING --Error", GIVEN_UP),
     ("MONITORING --Error", GIVEN_UP),
     ("ESCALATING --Error", GIVEN_UP),
-    ("COMPLETING --Error", GIVEN_UP),
-    ("ERROR --Recover", "a run in ERROR is over and has no tasks that could be tried again"),
-    ("ERROR --Cancel", "a run in ERROR is over"),
+    ("ERROR --Cancel", "a run in ERROR is over, or recovers in the same step"),
 ];
 
 const GIVEN_UP: &str = "a run is given up only before it has tasks; afterwards every failure is a task's own";

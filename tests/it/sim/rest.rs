@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use orchestrator::{
     core::{
-        Event,
+        Event, State,
         decide::decision::DecisionKind,
         plan::spec,
         run::RunState,
         task::{Settled, TaskState},
     },
-    ids::{DecisionId, TaskId},
+    ids::{AttemptId, DecisionId, TaskId},
 };
 
 use super::{keeper::Standing, world::World};
@@ -68,7 +68,7 @@ pub fn check_end(world: &World) {
         };
         let tree = world.git.tree(&tip.commit);
         let landed: BTreeMap<String, String> =
-            run.landed.iter().map(|(attempt, _)| (attempt.task.to_string(), attempt.to_string())).collect();
+            run.landed.iter().map(|(attempt, _)| (attempt.task.to_string(), origin(state, *attempt))).collect();
         let files: BTreeMap<String, String> = tree.clone().into_iter().filter(|(path, _)| path != "common").collect();
         assert_eq!(files, landed, "{}: what landed and what is there differ", run.id);
         for (attempt, _) in &run.landed {
@@ -90,6 +90,15 @@ pub fn check_end(world: &World) {
     check_history(world);
 }
 
+/// The attempt whose work it is: one that lands once more made nothing itself.
+fn origin(state: &State, mut attempt: AttemptId) -> String {
+    let before = |attempt: AttemptId| state.tasks[&attempt.task].attempt(attempt.generation)?.more.as_ref()?.relands;
+    while let Some(generation) = before(attempt) {
+        attempt.generation = generation;
+    }
+    attempt.to_string()
+}
+
 /// What the journal says: nothing that was done was done again, nothing was done outside without a word.
 fn check_history(world: &World) {
     let state = &world.core.state;
@@ -105,6 +114,11 @@ fn check_history(world: &World) {
                     assert!(done.insert(task), "{task} was completed twice");
                 }
                 Event::TaskReopened { task } => drop(done.remove(&task)),
+                // What lands once more is settled a second time, and nothing of it ran.
+                Event::LandingUndone { culprit, again, dropped, .. } => {
+                    let again = again.iter().chain([&culprit]).map(|attempt| attempt.task);
+                    again.chain(dropped).for_each(|task| drop(done.remove(&task)));
+                }
                 Event::CheckpointRestored { tasks, .. } | Event::TasksApart { tasks, .. } => {
                     done.retain(|task| !tasks.contains(task));
                 }
