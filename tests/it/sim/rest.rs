@@ -117,7 +117,8 @@ fn check_history(world: &World) {
                 // What lands once more is settled a second time, and nothing of it ran.
                 Event::LandingUndone { culprit, again, dropped, .. } => {
                     let again = again.iter().chain([&culprit]).map(|attempt| attempt.task);
-                    again.chain(dropped).for_each(|task| drop(done.remove(&task)));
+                    let undone: Vec<TaskId> = again.chain(dropped).collect();
+                    done.retain(|task| !undone.contains(task));
                 }
                 Event::CheckpointRestored { tasks, .. } | Event::TasksApart { tasks, .. } => {
                     done.retain(|task| !tasks.contains(task));
