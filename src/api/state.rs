@@ -109,6 +109,9 @@ pub struct Session {
     pub progress: ProgressReport,
     /// What waits for an answer.
     pub open_decisions: Vec<DecisionId>,
+    /// Limits that are nearly or quite reached, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// What came of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<RunResult>,

@@ -245,6 +245,7 @@ pub fn state() -> OrchestratorState {
         transition_history: Vec::new(),
         progress,
         open_decisions: open,
+        warnings: outcome.map_or_else(|| vec!["4.10 of 5.00 US dollars used".to_owned()], |_| Vec::new()),
         result,
     };
     let report = report();

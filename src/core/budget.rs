@@ -1,16 +1,19 @@
-//! What a run may use: minutes of the clock, and processes that are started for its tasks.
+//! What a run may use: minutes of the clock, processes that are started for its tasks, and what its agents cost.
 //!
-//! A limit that is reached starts nothing more and asks; what runs goes on to its own end. Only what the plan names is a
-//! limit here. Checks are not counted: they are what makes the rest worth anything.
+//! At four fifths of a limit people are told. A limit that is reached starts nothing more and asks; what runs goes on to
+//! its own end, agents to the end of what they were given. Minutes, processes and tokens are limits where the plan or the
+//! request names them; money and attempts of agents always are. Checks are not counted: they are what makes the rest
+//! worth anything.
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Ctx,
+    Ctx, Settings,
     decide::{self, decision::DecisionKind},
     event::Event,
-    plan::spec::Kind,
+    plan::spec::{Budget, Kind},
     run::{Run, RunState},
+    spend,
     state::State,
 };
 use crate::time::Timestamp;
@@ -26,7 +29,18 @@ pub enum Limit {
     Minutes,
     /// Processes started for tasks, their checks not counted.
     Spawns,
+    /// US dollars that its agents cost.
+    Usd,
+    /// Tokens that its agents used.
+    Tokens,
+    /// Attempts of its agents.
+    Attempts,
+    /// US dollars of the day, over all runs.
+    Day,
 }
+
+/// Those that agents use up.
+const OF_AGENTS: [Limit; 4] = [Limit::Usd, Limit::Tokens, Limit::Attempts, Limit::Day];
 
 impl Limit {
     /// The word on the wire.
@@ -34,6 +48,58 @@ impl Limit {
         match self {
             Limit::Minutes => "minutes",
             Limit::Spawns => "spawns",
+            Limit::Usd => "usd",
+            Limit::Tokens => "tokens",
+            Limit::Attempts => "attempts",
+            Limit::Day => "day_usd",
+        }
+    }
+
+    /// What is used of it, and how much there is; `None` = it is no limit of this run.
+    pub fn of(self, state: &State, settings: &Settings, run: &Run, now: Timestamp) -> Option<(f64, f64)> {
+        let allowed = &run.allowed;
+        Some(match self {
+            Limit::Minutes => (now.seconds_since(run.clock_from?) / 60.0, allowed.minutes?),
+            Limit::Spawns => (f64::from(run.spawned), f64::from(allowed.spawns?)),
+            Limit::Usd => {
+                let used = spend::used(state, run).usd.unwrap_or(0.0);
+                (used, allowed.usd.unwrap_or(settings.run_usd))
+            }
+            Limit::Tokens => (spend::used(state, run).tokens as f64, allowed.tokens? as f64),
+            Limit::Attempts => {
+                let most = run.attempts_most.unwrap_or(settings.run_spawns);
+                (f64::from(spend::attempts(state, run)), f64::from(most))
+            }
+            Limit::Day => (spend::today(state, now), spend::day_most(state, settings, now)),
+        })
+    }
+
+    /// Whether nothing worth starting an agent with is left of it.
+    pub fn reached(self, state: &State, settings: &Settings, run: &Run, now: Timestamp) -> bool {
+        let least = if matches!(self, Limit::Usd | Limit::Day) { spend::LEAST_USD } else { f64::MIN_POSITIVE };
+        self.of(state, settings, run, now).is_some_and(|(used, most)| most - used < least)
+    }
+
+    /// How it stands, for people: `0.45 of 0.50 US dollars used`.
+    pub fn words(self, state: &State, settings: &Settings, run: &Run, now: Timestamp) -> Option<String> {
+        let (used, most) = self.of(state, settings, run, now)?;
+        let used = match self {
+            Limit::Usd | Limit::Day => format!("{used:.2}"),
+            Limit::Minutes => format!("{used:.0}"),
+            Limit::Spawns | Limit::Tokens | Limit::Attempts => used.to_string(),
+        };
+        let today = if self == Limit::Day { " today, over all runs" } else { "" };
+        Some(format!("{used} of {} used{today}", self.amount(most)))
+    }
+
+    /// An amount of it, for people.
+    fn amount(self, number: f64) -> String {
+        match self {
+            Limit::Minutes => format!("{number} minutes"),
+            Limit::Spawns => format!("{number} processes"),
+            Limit::Usd | Limit::Day => format!("{number:.2} US dollars"),
+            Limit::Tokens => format!("{number} tokens"),
+            Limit::Attempts => format!("{number} attempts of agents"),
         }
     }
 }
@@ -72,57 +138,75 @@ fn due_of(state: &State, ctx: &Ctx, run: &Run) -> Option<Event> {
         let asked = decide::find(state, run, DecisionKind::Budget).is_some();
         return (!asked).then(|| ask(state, ctx, run, of));
     }
-    let (most, of) = (run.allowed.spawns?, Limit::Spawns);
+    let (most_spawns, of) = (run.allowed.spawns.unwrap_or(u32::MAX), Limit::Spawns);
     let index = state.index.runs.get(&run.id)?;
     let agent = |(_, _, position): &(_, _, u32)| state.tasks[&run.tasks[*position as usize]].spec.kind() == Kind::Agent;
     let wants_more =
         !index.ready_shared.is_empty() || !index.ready_own.is_empty() || index.ready_other.iter().any(agent);
-    if run.spawned >= most && wants_more {
+    if run.spawned >= most_spawns && wants_more {
         return Some(Event::BudgetReached { run: run.id, of });
     }
-    let near = f64::from(run.spawned) >= f64::from(most) * WARNED_AT && run.spawned < most;
-    (near && !run.warned.contains(&of)).then_some(Event::BudgetWarned { run: run.id, of })
+    let near = |of: &Limit| {
+        let used = || of.of(state, ctx.settings, run, ctx.now);
+        !run.warned.contains(of) && used().is_some_and(|(used, most)| used >= most * WARNED_AT)
+    };
+    // Only a run whose tasks agents do walks its tasks for what they cost.
+    let agents = OF_AGENTS.iter().filter(|_| run.agents.is_some());
+    let spawns = std::iter::once(&Limit::Spawns).filter(|_| run.spawned < most_spawns);
+    spawns.chain(agents).find(|of| near(of)).map(|of| Event::BudgetWarned { run: run.id, of: *of })
 }
 
 /// What a run may use when somebody says that it may use as much again.
-pub fn raised(run: &Run) -> Event {
-    let plan = run.plan.as_ref().map(|plan| &plan.budget);
-    let more = |now: Option<f64>, planned: Option<f64>| Some(now? + planned?.max(1.0));
-    let minutes = match run.exhausted {
-        Some(Limit::Minutes) => more(run.allowed.minutes, plan.and_then(|plan| plan.minutes)),
-        _ => run.allowed.minutes,
-    };
-    let spawns = match run.exhausted {
-        Some(Limit::Spawns) => {
-            more(run.allowed.spawns.map(f64::from), plan.and_then(|plan| plan.spawns).map(f64::from)).map(|n| n as u32)
-        }
-        _ => run.allowed.spawns,
-    };
-    Event::BudgetRaised { run: run.id, minutes, spawns }
+pub fn raised(state: &State, ctx: &Ctx, run: &Run) -> Option<Event> {
+    let of = run.exhausted?;
+    let (_, most) = of.of(state, ctx.settings, run, ctx.now)?;
+    let most = most + more(ctx.settings, run, of);
+    let mut raised = run.allowed.clone();
+    let (mut attempts, mut day) = (run.attempts_most, None);
+    match of {
+        Limit::Minutes => raised.minutes = Some(most),
+        Limit::Spawns => raised.spawns = Some(most as u32),
+        Limit::Usd => raised.usd = Some(most),
+        Limit::Tokens => raised.tokens = Some(most as u64),
+        Limit::Attempts => attempts = Some(most as u32),
+        Limit::Day => day = Some((spend::day(ctx.now), most)),
+    }
+    let Budget { usd, tokens, minutes, spawns } = raised;
+    Some(Event::BudgetRaised { run: run.id, minutes, spawns, usd, tokens, attempts, day })
+}
+
+/// How much it is given again: as much as it had at first.
+fn more(settings: &Settings, run: &Run, of: Limit) -> f64 {
+    let plan = run.plan.as_ref().map(|plan| plan.budget.clone()).unwrap_or_default();
+    match of {
+        Limit::Minutes => plan.minutes.unwrap_or_default().max(1.0),
+        Limit::Spawns => f64::from(plan.spawns.unwrap_or_default().max(1)),
+        Limit::Usd => plan.usd.unwrap_or(settings.run_usd).max(spend::LEAST_USD),
+        Limit::Tokens => plan.tokens.unwrap_or_default().max(1) as f64,
+        Limit::Attempts => f64::from(settings.run_spawns.max(1)),
+        Limit::Day => settings.day_usd.max(spend::LEAST_USD),
+    }
 }
 
 fn ask(state: &State, ctx: &Ctx, run: &Run, of: Limit) -> Event {
     let left = state.index.runs.get(&run.id).map_or(0, |index| index.unsettled);
-    let (used, more) = match of {
-        Limit::Minutes => {
-            let planned = run.plan.as_ref().and_then(|plan| plan.budget.minutes).unwrap_or_default().max(1.0);
-            (format!("its {} minutes", run.allowed.minutes.unwrap_or_default()), format!("{planned} minutes more"))
-        }
-        Limit::Spawns => {
-            let planned = run.plan.as_ref().and_then(|plan| plan.budget.spawns).unwrap_or_default().max(1);
-            (format!("its {} processes", run.allowed.spawns.unwrap_or_default()), format!("{planned} processes more"))
-        }
+    let (_, most) = of.of(state, ctx.settings, run, ctx.now).unwrap_or_default();
+    let used = of.amount(most);
+    let more = of.amount(more(ctx.settings, run, of));
+    let who = match of {
+        Limit::Day => format!("Agents have used today's {used}, and {left} tasks of {} are not over.", run.id),
+        _ => format!("{} has used its {used}, and {left} of its tasks are not over.", run.id),
     };
     decide::open(state, ctx, run, DecisionKind::Budget, None, |decision| {
-        decision.question =
-            format!("{} has used {used}, and {left} of its tasks are not over. How does it go on?", run.id);
+        decision.question = format!("{who} How does it go on?");
         decision.detail =
             "Nothing more of it starts until this is answered. What runs goes on to its own end, and what \
                            has landed stays."
                 .to_owned();
-        decision.criticality = 0.3;
+        // Money that is spent does not come back.
+        decision.criticality = if matches!(of, Limit::Minutes | Limit::Spawns) { 0.3 } else { 0.5 };
         decision.options = vec![
-            decide::choice("raise", "As much again", &format!("It may use {more}."), true),
+            decide::choice("raise", "As much again", &format!("It may use {more} more."), true),
             decide::choice(
                 "stop",
                 "Start nothing more",

@@ -68,7 +68,19 @@ pub enum Event {
     BudgetReached { run: RunId, of: Limit },
     /// It may use this much.
     #[serde(rename = "budget.raised")]
-    BudgetRaised { run: RunId, minutes: Option<f64>, spawns: Option<u32> },
+    BudgetRaised {
+        run: RunId,
+        minutes: Option<f64>,
+        spawns: Option<u32>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        usd: Option<f64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tokens: Option<u64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attempts: Option<u32>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        day: Option<(u64, f64)>,
+    },
     /// A task failed and the plan stops then.
     #[serde(rename = "run.stopping")]
     RunStopping { run: RunId },

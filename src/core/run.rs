@@ -514,6 +514,9 @@ pub struct Run {
     /// What it may use: the plan's budget, and what was added since.
     #[serde(default)]
     pub allowed: Budget,
+    /// Most attempts of its agents, where somebody raised that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts_most: Option<u32>,
     /// What of it is used up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exhausted: Option<Limit>,
@@ -617,6 +620,7 @@ impl Run {
             shared_since: None,
             undeclared: None,
             allowed: Budget::default(),
+            attempts_most: None,
             exhausted: None,
             warned: Vec::new(),
             clock_from: None,

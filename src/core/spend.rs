@@ -1,24 +1,33 @@
-//! What agents may cost: money, tokens, and how often they are started. Reserved before a start, counted over all
-//! attempts of a run, and over all runs of a day. Minutes and processes of a plan are `budget`'s business.
+//! What agents cost: money, tokens, and how often they are started. Reserved before a start, counted over all attempts of
+//! a run, their helpers included, and over all runs of a day.
 //!
-//! An attempt is given no more than what is left of its run and of the day; who runs out is asked about, never let on.
+//! An attempt is given no more than what is left of its task, its run and the day, less what others hold in reserve. What
+//! a limit that is reached leads to is `budget`'s business.
 
 use super::{
     Ctx, Settings,
     agent::Usage,
+    budget::Limit,
     decide::{self, decision::DecisionKind},
     event::Event,
     run::Run,
     state::State,
-    task::Task,
+    task::{Attempt, Task},
 };
+use crate::time::Timestamp;
 
 /// The least that is worth starting an attempt with, US dollars.
-const LEAST_USD: f64 = 0.01;
+pub const LEAST_USD: f64 = 0.01;
+
+/// So few tokens are not shared out.
+const LITTLE_TOKENS: u64 = 20_000;
 
 /// What the agents of a run have used.
 pub fn used(state: &State, run: &Run) -> Usage {
-    let tasks = run.tasks.iter().filter_map(|task| state.task(*task));
+    sum(run.tasks.iter().filter_map(|task| state.task(*task)))
+}
+
+fn sum<'a>(tasks: impl Iterator<Item = &'a Task>) -> Usage {
     tasks
         .flat_map(|task| &task.attempts)
         .filter_map(|attempt| attempt.agent())
@@ -26,77 +35,99 @@ pub fn used(state: &State, run: &Run) -> Usage {
 }
 
 /// How many attempts agents of a run had; those that were lost without a fault of theirs count as well.
-pub fn spawns(state: &State, run: &Run) -> u32 {
-    let tasks = run.tasks.iter().filter_map(|task| state.task(*task));
-    tasks.flat_map(|task| &task.attempts).filter(|attempt| attempt.agent().is_some() && !attempt.relands()).count()
-        as u32
+pub fn attempts(state: &State, run: &Run) -> u32 {
+    run.tasks.iter().filter_map(|task| state.task(*task)).map(attempts_of).sum()
 }
 
-/// The limits of a run: its plan's, or the configuration's. A raise that somebody granted counts on top.
-fn limits(state: &State, settings: &Settings, run: &Run) -> (f64, Option<u64>, u32) {
-    let granted = raises(state, run);
-    let plan = run.plan.as_ref().map(|plan| plan.budget.clone()).unwrap_or_default();
-    let times = f64::from(1 + granted);
-    let usd = plan.usd.unwrap_or(settings.run_usd) * times;
-    let tokens = plan.tokens.map(|tokens| tokens * u64::from(1 + granted));
-    (usd, tokens, settings.run_spawns * (1 + granted))
+fn attempts_of(task: &Task) -> u32 {
+    task.attempts.iter().filter(|attempt| attempt.agent().is_some() && !attempt.relands()).count() as u32
 }
 
-/// How often somebody has granted the run its limits once more.
-fn raises(state: &State, run: &Run) -> u32 {
-    let raised = state.decisions.values().filter(|decision| {
-        decision.run == run.id
-            && decision.kind == DecisionKind::Budget
-            && decision.task.is_some()
-            && decision.answer().is_some_and(|answer| answer.choice == "raise")
-    });
-    raised.count() as u32
+/// What agents have used today, as far as they have told.
+pub fn today(state: &State, now: Timestamp) -> f64 {
+    let ended = state.spent.get(&day(now)).and_then(|spent| spent.usd).unwrap_or(0.0);
+    let under_way = live(state).filter(|live| live.end.is_none());
+    ended + under_way.filter_map(|live| live.agent()?.usage.usd).sum::<f64>()
 }
 
-/// What other attempts of the run hold in reserve and have not used.
-fn reserved_usd(state: &State, run: &Run) -> f64 {
-    let tasks = run.tasks.iter().filter_map(|task| state.task(*task)?.current());
-    let parts = tasks.filter_map(|(_, live)| live.agent());
-    parts.filter_map(|part| Some((part.allocation.usd? - part.usage.usd.unwrap_or(0.0)).max(0.0))).sum()
+/// The number of a day, since 1970.
+pub fn day(at: Timestamp) -> u64 {
+    at.0 / 86_400_000
 }
 
-/// What an attempt that starts now may use: what is left of its run and of the day.
-pub fn reserve(state: &State, settings: &Settings, run: &Run) -> (Option<f64>, Option<u64>) {
-    let (usd, tokens, _) = limits(state, settings, run);
-    let used = used(state, run);
-    let left = usd - used.usd.unwrap_or(0.0) - reserved_usd(state, run);
-    let today = state.spent.last_key_value().and_then(|(_, spent)| spent.usd).unwrap_or(0.0);
-    let left = left.min(settings.day_usd - today);
+/// The most that may be spent today.
+pub fn day_most(state: &State, settings: &Settings, now: Timestamp) -> f64 {
+    match state.day_raised {
+        Some((of, usd)) if of == day(now) => usd,
+        _ => settings.day_usd,
+    }
+}
+
+/// Attempts under way, in all runs. Each has a lane, so there are few.
+fn live(state: &State) -> impl Iterator<Item = &Attempt> {
+    let tasks = state.index.runs.values().flat_map(|index| &index.trying_own);
+    tasks.filter_map(|task| state.task(*task)?.current()).map(|(_, live)| live)
+}
+
+/// What attempts under way hold in reserve and have not used: money and tokens.
+fn reserved<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> (f64, u64) {
+    attempts.filter(|live| live.end.is_none()).filter_map(Attempt::agent).fold((0.0, 0), |(usd, tokens), part| {
+        let left = part.allocation.usd.map_or(0.0, |most| (most - part.usage.usd.unwrap_or(0.0)).max(0.0));
+        (usd + left, tokens + part.allocation.tokens.map_or(0, |most| most.saturating_sub(part.usage.tokens)))
+    })
+}
+
+/// What an attempt that starts now may use: what is left of its task, its run and the day. `None` = others hold all that
+/// is left, and it waits for one of them to end.
+pub fn reserve(state: &State, ctx: &Ctx, run: &Run, task: &Task) -> Option<(Option<f64>, Option<u64>)> {
+    let of_run = || run.tasks.iter().filter_map(|task| state.task(*task)?.current()).map(|(_, live)| live);
+    let (held_usd, held_tokens) = reserved(of_run());
+    let (used, used_by_task) = (used(state, run), sum(std::iter::once(task)));
+    let most = run.allowed.usd.unwrap_or(ctx.settings.run_usd);
+    let mut left = most - used.usd.unwrap_or(0.0) - held_usd;
+    let (held_today, _) = reserved(live(state));
+    left = left.min(day_most(state, ctx.settings, ctx.now) - today(state, ctx.now) - held_today);
+    let own = task.spec.extras().budget.as_deref();
+    let of_task = own.and_then(|own| own.usd).map(|most| most - used_by_task.usd.unwrap_or(0.0));
     // Half of what is left, so that a second try can be paid for; all of it once that is little.
     let share = if left > 1.0 { left / 2.0 } else { left };
-    (Some((share.max(LEAST_USD) * 100.0).round() / 100.0), tokens.map(|most| most.saturating_sub(used.tokens)))
+    let tokens = run.allowed.tokens.map(|most| most.saturating_sub(used.tokens).saturating_sub(held_tokens));
+    if left < LEAST_USD || tokens == Some(0) {
+        return None;
+    }
+    let share = share.min(of_task.unwrap_or(f64::MAX));
+    let tokens = tokens.map(|left| if left > LITTLE_TOKENS { left / 2 } else { left });
+    let of_task = own.and_then(|own| own.tokens).map(|most| most.saturating_sub(used_by_task.tokens));
+    let tokens = tokens.into_iter().chain(of_task).min();
+    Some((Some((share.max(LEAST_USD) * 100.0).round() / 100.0), tokens.map(|tokens| tokens.max(1))))
 }
 
-/// The question that stands before another attempt, where a limit is reached.
+/// What stands before another attempt, where a limit of its run, of the day or of its own is reached.
 pub fn before_spawn(state: &State, ctx: &Ctx, run: &Run, task: &Task) -> Option<Event> {
-    let (usd, tokens, spawns_max) = limits(state, ctx.settings, run);
-    let used = used(state, run);
-    let day = ctx.now.0 / 86_400_000;
-    let today = state.spent.get(&day).and_then(|spent| spent.usd).unwrap_or(0.0);
-    let spawned = spawns(state, run);
-    let what = if spawned >= spawns_max {
-        format!("{} had {spawned} agent attempts, the most it may", run.id)
-    } else if usd - used.usd.unwrap_or(0.0) < LEAST_USD {
-        format!("{} has used {:.2} of {usd:.2} US dollars", run.id, used.usd.unwrap_or(0.0))
-    } else if tokens.is_some_and(|most| used.tokens >= most) {
-        format!("{} has used {} of {} tokens", run.id, used.tokens, tokens.unwrap_or(0))
-    } else if ctx.settings.day_usd - today < LEAST_USD {
-        format!("agents have used {today:.2} of {:.2} US dollars today", ctx.settings.day_usd)
-    } else {
-        return None;
+    let reached = [Limit::Attempts, Limit::Usd, Limit::Tokens, Limit::Day];
+    if let Some(of) = reached.into_iter().find(|of| of.reached(state, ctx.settings, run, ctx.now)) {
+        return Some(Event::BudgetReached { run: run.id, of });
+    }
+    let own = task.spec.extras().budget.as_deref().filter(|_| !task.approved)?;
+    let used = sum(std::iter::once(task));
+    let (usd, attempts) = (used.usd.unwrap_or(0.0), attempts_of(task));
+    let what = match own {
+        own if own.usd.is_some_and(|most| most - usd < LEAST_USD) => {
+            format!("has used {usd:.2} of its {:.2} US dollars", own.usd.unwrap_or_default())
+        }
+        own if own.tokens.is_some_and(|most| used.tokens >= most) => {
+            format!("has used {} of its {} tokens", used.tokens, own.tokens.unwrap_or_default())
+        }
+        own if own.spawns.is_some_and(|most| attempts >= most) => format!("had its {attempts} attempts"),
+        _ => return None,
     };
     Some(decide::open(state, ctx, run, DecisionKind::Budget, Some(task), |decision| {
-        decision.question = decide::short(&format!("{what}. Go on with {}: {}?", task.id, task.spec.title()));
+        decision.question = decide::short(&format!("{} {what}. Go on? {}", task.id, task.spec.title()));
         decision.detail =
-            format!("{what}. What is proven stays; nothing more is started for this task without a word.");
+            format!("{} {what}. What is proven stays; nothing is started for it without a word.", task.id);
         decision.criticality = 0.5;
         decision.options = vec![
-            decide::choice("raise", "Raise it", "The run may use its limits once more.", false),
+            decide::choice("raise", "Go on", "Its own limits no longer hold; those of its run do.", false),
             decide::choice("stop", "Stop here", "The task failed; what needs it is blocked.", true),
         ];
     }))

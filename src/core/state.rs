@@ -53,6 +53,9 @@ pub struct State {
     /// What agents used, by day since 1970: the newest few.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub spent: BTreeMap<u64, Usage>,
+    /// A day's limit that somebody raised: of which day, and to what.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub day_raised: Option<(u64, f64)>,
     /// What persons taught.
     #[serde(default)]
     pub learned: Learned,
@@ -300,10 +303,14 @@ impl State {
                 self.change(*run, |run| run.exhausted = Some(*of));
                 self.set_limit(*run);
             }
-            Event::BudgetRaised { run, minutes, spawns } => {
+            Event::BudgetRaised { run, minutes, spawns, usd, tokens, attempts, day } => {
+                self.day_raised = day.or(self.day_raised);
                 self.change(*run, |run| {
                     run.allowed.minutes = *minutes;
                     run.allowed.spawns = *spawns;
+                    run.allowed.usd = usd.or(run.allowed.usd);
+                    run.allowed.tokens = tokens.or(run.allowed.tokens);
+                    run.attempts_most = attempts.or(run.attempts_most);
                     run.warned.clear();
                     run.exhausted = None;
                 });
@@ -556,12 +563,18 @@ impl State {
             Event::DecisionWithdrawn { decision, why } => {
                 self.close(*decision, DecisionState::Withdrawn(why.clone()));
             }
-            Event::AgentSpoke { attempt, session, usage, percent } => self.change_attempt(*attempt, |attempt| {
-                let Some(part) = attempt.more.as_mut().and_then(|more| more.agent.as_mut()) else { return };
-                part.session = session.clone().or(part.session.take());
-                part.usage = usage.unwrap_or(part.usage);
-                part.percent = percent.or(part.percent);
-            }),
+            Event::AgentSpoke { attempt, session, usage, percent } => {
+                self.change_attempt(*attempt, |attempt| {
+                    let Some(part) = attempt.more.as_mut().and_then(|more| more.agent.as_mut()) else { return };
+                    part.session = session.clone().or(part.session.take());
+                    part.usage = usage.unwrap_or(part.usage);
+                    part.percent = percent.or(part.percent);
+                });
+                if usage.is_some() {
+                    // Its run's limits may be near.
+                    self.touch(*attempt);
+                }
+            }
             Event::AgentAsked { attempt, ask } => {
                 self.change_attempt(*attempt, |attempt| {
                     if let Some(part) = attempt.more.as_mut().and_then(|more| more.agent.as_mut()) {

@@ -119,6 +119,9 @@ fn run(session: &Session, now: Timestamp, width: usize, paint: Paint) -> String 
         });
     }
     let _ = writeln!(text, "    {}", parts.join(" · "));
+    for warning in &session.warnings {
+        let _ = writeln!(text, "    {}", paint.yellow(&format!("! {warning}")));
+    }
     text
 }
 
@@ -145,6 +148,7 @@ mod tests {
 
             R-3 ESCALATING move auth to OAuth2
                 [████████████░░░░░░░░░░░░░░░░░░] 42.0% · 3/8 done · 1 running · 1m55s left, at most 3m55s
+                ! 4.10 of 5.00 US dollars used
 
             R-1 partial format and lint this repository; keep only what passes its tests
                 3/6 done · result on orchestrator/R-1

@@ -116,7 +116,7 @@ fn hand_out(state: &State, ctx: &mut Ctx, run: &Run, index: &RunIndex, task: &Ta
         Some(part) => part.session.clone().unwrap_or_else(|| part.allocation.session.clone()),
         None => uuid(ctx.rng),
     };
-    let (usd, tokens) = super::spend::reserve(state, ctx.settings, run);
+    let Some((usd, tokens)) = super::spend::reserve(state, ctx, run, task) else { return Vec::new() };
     let profile = ctx.settings.agents.iter().find(|profile| profile.id == agent);
     let account = profile.map(|profile| profile.account.clone()).unwrap_or_default();
     let allocation = Allocation { agent, candidates, account, session, resume, usd, tokens, lease_until: None };

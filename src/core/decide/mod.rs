@@ -58,7 +58,7 @@ pub fn due(state: &mut State, ctx: &mut Ctx) -> Vec<Event> {
         let Some(decision) = state.decisions.get(&id) else { continue };
         let Some(answer) = decision.answer() else { continue };
         let mut events = learned::taught(state, ctx, decision);
-        events.extend(consequence(state, decision, &answer.choice));
+        events.extend(consequence(state, ctx, decision, &answer.choice));
         if !events.is_empty() {
             return events;
         }
@@ -118,7 +118,7 @@ fn overdue(state: &State, ctx: &Ctx) -> Vec<Event> {
     events
 }
 
-fn consequence(state: &State, decision: &Decision, choice: &str) -> Vec<Event> {
+fn consequence(state: &State, ctx: &Ctx, decision: &Decision, choice: &str) -> Vec<Event> {
     let run = decision.run;
     // A journal that is read back brings every answer here again: those whose consequence was drawn have none.
     let waits = state.run(run).is_some_and(|run| run.state == RunState::Planning && !run.cancelled && !run.approved);
@@ -134,7 +134,7 @@ fn consequence(state: &State, decision: &Decision, choice: &str) -> Vec<Event> {
         (DecisionKind::Clarify, "cancel") => vec![Event::RunCancelAsked { run }],
         // Planning reads the chosen playbook off the answered decision.
         (DecisionKind::Clarify, _) => Vec::new(),
-        (DecisionKind::Budget, choice) if decision.task.is_none() => of_budget(state, run, choice),
+        (DecisionKind::Budget, choice) if decision.task.is_none() => of_budget(state, ctx, run, choice),
         (DecisionKind::UndeclaredWrite, choice) => of_undeclared(state, run, choice),
         (DecisionKind::Review | DecisionKind::BreakingChange | DecisionKind::Security, choice) => {
             task.map(|task| reviewed(decision, choice, task)).unwrap_or_default()
@@ -164,7 +164,8 @@ fn of_task(kind: DecisionKind, choice: &str, task: &Task) -> Vec<Event> {
         ],
         (DecisionKind::NoAgent, "again") => vec![Event::AgentsAsked { run: task.run }, again],
         (DecisionKind::Conflict, "again") => vec![again],
-        (DecisionKind::Budget, "raise") => vec![again],
+        // Its own limits no longer hold.
+        (DecisionKind::Budget, "raise") => vec![Event::TaskApproved { task: task.id }, again],
         (DecisionKind::Budget, _) => vec![settled(task, Settled::Failed, "its run's limit is reached")],
         (DecisionKind::NoAgent, _) => vec![settled(task, Settled::Cancelled, "left out: no agent can do it")],
         (DecisionKind::Conflict, _) if task.spec.effect == Touches::External => {
@@ -204,12 +205,14 @@ fn reviewed(decision: &Decision, choice: &str, task: &Task) -> Vec<Event> {
     }
 }
 
-fn of_budget(state: &State, id: RunId, choice: &str) -> Vec<Event> {
+fn of_budget(state: &State, ctx: &Ctx, id: RunId, choice: &str) -> Vec<Event> {
     let Some(run) = state.run(id).filter(|run| run.exhausted.is_some() && !run.stopping && !run.cancelled) else {
         return Vec::new();
     };
+    if choice == "raise" {
+        return super::budget::raised(state, ctx, run).into_iter().collect();
+    }
     vec![match choice {
-        "raise" => super::budget::raised(run),
         "stop" => Event::RunStopping { run: id },
         _ => Event::RunCancelAsked { run: id },
     }]

@@ -272,6 +272,9 @@ pub struct Extras {
     /// Added to the run's environment.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
+    /// What its own agents may use, within what the run may; `spawns` = attempts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Box<Budget>>,
     /// The agent that must do it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,

@@ -148,7 +148,7 @@ fn ask_budget(state: &State, ctx: &Ctx, run: &Run, task: &Task, part: &AgentPart
         );
         decision.criticality = 0.5;
         decision.options = vec![
-            decide::choice("raise", "Go on", "The run may use its limits once more; the task goes on.", false),
+            decide::choice("raise", "Go on", "Another attempt goes on from there, within what the run may use.", false),
             decide::choice("stop", "Stop here", "The task failed; what needs it is blocked.", true),
         ];
     })

@@ -1,5 +1,7 @@
 //! Runs on the wire: the answer to a request, the state of the workspace, progress, lists.
 
+use std::collections::BTreeSet;
+
 use super::{View, decision::open_words, plan::plan_view, shape::Shape, words};
 use crate::{
     api::{
@@ -142,7 +144,7 @@ pub fn process_response(view: &View<'_>, id: RunId, duplicate: bool) -> Result<P
         decision_id: first.map(|decision| decision.id),
         duplicate,
         unenforced: run.request.unenforced.clone(),
-        budget: budget(run),
+        budget: budget(view, run),
     })
 }
 
@@ -178,13 +180,15 @@ fn eta(view: &View<'_>, run: &Run) -> Option<Eta> {
 }
 
 /// The limits that hold: the plan's and the request's, whichever is stricter, and what was added since.
-fn budget(run: &Run) -> BudgetView {
+fn budget(view: &View<'_>, run: &Run) -> BudgetView {
     let named = match (&run.plan, &run.request.plan) {
         (Some(_), _) => run.allowed.clone(),
         (None, Some(plan)) => plan.budget.within(&run.request.budget),
         (None, None) => run.request.budget.clone(),
     };
-    BudgetView { usd: named.usd, tokens: named.tokens, minutes: named.minutes, p90_usd: None }
+    // Money of agents always has a limit.
+    let usd = named.usd.or(Some(view.settings.run_usd));
+    BudgetView { usd, tokens: named.tokens, minutes: named.minutes, p90_usd: None }
 }
 
 /// How far a run is.
@@ -212,8 +216,16 @@ pub fn session(view: &View<'_>, run: &Run) -> Session {
         transition_history: transitions(run),
         progress: progress_report(view, run),
         open_decisions: view.open_decisions(run.id).map(|decision| decision.id).collect(),
+        warnings: warnings(view, run),
         result: result(run),
     }
+}
+
+/// Limits that people were told of, as they stand now.
+fn warnings(view: &View<'_>, run: &Run) -> Vec<String> {
+    let told = run.warned.iter().chain(run.exhausted.as_ref()).copied().collect::<BTreeSet<_>>();
+    let open = told.into_iter().filter(|_| !run.ended());
+    open.filter_map(|of| of.words(view.state, view.settings, run, view.now)).collect()
 }
 
 /// Every state a run was in.

@@ -560,6 +560,7 @@ fn limits_are_asked_about() {
         ended T-1.1 exit:1 budget
         harvested T-1.1
         answer D-1 raise
+        answer D-2 raise
         quiet auto hold=T-1.2
         ended T-1.2 exit:1 error
         harvested T-1.2 same
@@ -580,10 +581,21 @@ fn limits_are_asked_about() {
             D-1 answered raise
             R-1 UserResponse -> EXECUTING
             R-1 Monitor -> MONITORING
+            T-1 allowed
             T-1 due again
-            T-1.2 claimed L-2 at c1.1 by ada
-                prepare L-2 for T-1.2 at c1.1
+            R-1 budget reached: attempts
+            D-2 opened budget [raise stop cancel]
+            R-1 Escalate -> ESCALATING
               = Decided { decision: DecisionId(1), again: false }
+            > answer D-2 raise
+            D-2 answered raise
+            R-1 UserResponse -> EXECUTING
+            R-1 Monitor -> MONITORING
+            R-1 budget raised: minutes None, spawns None, usd, tokens, attempts, day (None, None, Some(2), None)
+            T-1.2 claimed L-2 at c1.1 by ada
+            R-1 budget warned: attempts
+                prepare L-2 for T-1.2 at c1.1
+              = Decided { decision: DecisionId(2), again: false }
             > ended T-1.2 exit:1 error
             T-1.2 ran exit:1
             T-1.2 -> Harvesting
@@ -594,7 +606,27 @@ fn limits_are_asked_about() {
             T-1 retry
             > tick +9s
             T-1 due again
-            D-2 opened budget T-1 [raise stop]
+            R-1 budget reached: attempts
+            D-3 opened budget [raise stop cancel]
+            R-1 Escalate -> ESCALATING
+        "#]        R-1 Monitor -> MONITORING
+            R-1 budget raised: minutes None, spawns None, usd, tokens, attempts, day (None, None, Some(2), None)
+            T-1.2 claimed L-2 at c1.1 by ada
+            R-1 budget warned: attempts
+                prepare L-2 for T-1.2 at c1.1
+              = Decided { decision: DecisionId(2), again: false }
+            > ended T-1.2 exit:1 error
+            T-1.2 ran exit:1
+            T-1.2 -> Harvesting
+                harvest T-1.2 in L-2
+            > harvested T-1.2 same
+            T-1.2 harvested base
+            T-1.2 over unknown/retry (it ended with exit status 1)
+            T-1 retry
+            > tick +9s
+            T-1 due again
+            R-1 budget reached: attempts
+            D-3 opened budget [raise stop cancel]
             R-1 Escalate -> ESCALATING
         "#]],
     );

@@ -15,6 +15,10 @@ pub fn topic() {
     what_readers_found_may_stand_all_the_same();
     a_lane_that_nobody_could_look_at_is_said();
     a_playbook_joins_a_run_that_is_under_way();
+    money_warns_at_four_fifths_and_asks_once_for_the_whole_run();
+    tokens_are_counted_while_they_are_used_and_what_others_hold_is_reserved();
+    a_day_has_a_limit_of_its_own();
+    a_task_has_a_limit_of_its_own();
 }
 
 #[test]
@@ -454,6 +458,178 @@ fn a_playbook_joins_a_run_that_is_under_way() {
               = Task(TaskId(3))
             > task run=R-1 | nonsense flow
               ! there is no playbook "nonsense" | see: orchestrator playbooks
+        "#]],
+    );
+}
+
+#[test]
+fn money_warns_at_four_fifths_and_asks_once_for_the_whole_run() {
+    check(
+        r#"
+            set agents=ada
+            quiet submit | usd=0.5; a agent writes=a verify=-; b agent needs=a writes=b verify=-; c agent needs=b writes=c verify=-; d agent needs=b writes=d verify=-
+            quiet auto hold=T-1.1
+            ended T-1.1 exit:0 done
+            quiet harvested T-1.1
+            answer D-1 accept
+            quiet auto hold=T-2.1
+            ended T-2.1 exit:0 done
+            quiet harvested T-2.1
+            quiet answer D-2 accept
+            auto
+            answer D-3 raise
+        "#,
+        expect![[r#"
+            > set agents=ada
+            > ended T-1.1 exit:0 done
+            T-1.1 ran exit:0
+            T-1.1 -> Harvesting
+                harvest T-1.1 in L-1
+            > answer D-1 accept
+            D-1 answered accept
+            R-1 UserResponse -> EXECUTING
+            R-1 Monitor -> MONITORING
+            T-1.1 -> Queued
+            T-1.1 -> Merging
+                merge T-1.1: c1.1 onto base
+              = Decided { decision: DecisionId(1), again: false }
+            > ended T-2.1 exit:0 done
+            T-2.1 ran exit:0
+            T-2.1 -> Harvesting
+            R-1 budget warned: usd
+                harvest T-2.1 in L-1
+            > auto
+            T-2.1 merged m2.1 onto m1.1
+            T-2.1 -> Advancing
+                advance T-2.1: m1.1 to m2.1
+            T-2.1 landed m2.1
+            T-2 completed
+            R-1 budget reached: usd
+            D-3 opened budget [raise stop cancel]
+            R-1 Escalate -> ESCALATING
+            > answer D-3 raise
+            D-3 answered raise
+            R-1 UserResponse -> EXECUTING
+            R-1 Monitor -> MONITORING
+            R-1 budget raised: minutes None, spawns None, usd, tokens, attempts, day (Some(1.0), None, None, None)
+            T-3.1 claimed L-1 at m2.1 by ada
+                prepare L-1 for T-3.1 at m2.1
+              = Decided { decision: DecisionId(3), again: false }
+        "#]rved() {
+    check(
+        r#"
+            set agents=ada
+            quiet submit | tokens=1000; a agent writes=a; b agent writes=b
+            quiet auto hold=T-1.1,T-2.1
+            said T-1.1 usage 700
+            said T-1.1 usage 800
+            ended T-1.1 exit:0 done
+        "#,
+        expect![[r#"
+            > set agents=ada
+            > said T-1.1 usage 700
+            T-1.1 spoke
+            > said T-1.1 usage 800
+            T-1.1 spoke
+            R-1 budget warned: tokens
+            > ended T-1.1 exit:0 done
+            T-1.1 ran exit:0
+            T-1.1 -> Harvesting
+            R-1 budget reached: tokens
+            D-1 opened budget [raise stop cancel]
+                harvest T-1.1 in L-1
+        "#]         T-1.1 -> Harvesting
+            R-1 budget reached: tokens
+            D-1 opened budget [raise stop cancel]
+                harvest T-1.1 in L-1
+        "#]],
+    );
+}
+
+#[test]
+fn a_day_has_a_limit_of_its_own() {
+    check(
+        r#"
+            set agents=ada day=0.25
+            quiet submit | a agent writes=a verify=-; b agent needs=a writes=b verify=-
+            quiet auto hold=T-1.1
+            ended T-1.1 exit:0 done
+            quiet harvested T-1.1
+            quiet answer D-1 accept
+            auto
+            answer D-2 raise
+        "#,
+        expect![[r#"
+            > set agents=ada day=0.25
+            > ended T-1.1 exit:0 done
+            T-1.1 ran exit:0
+            T-1.1 -> Harvesting
+            R-1 budget warned: day_usd
+                harvest T-1.1 in L-1
+            > auto
+            T-1.1 merged m1.1 onto base
+            T-1.1 -> Advancing
+                advance T-1.1: base to m1.1
+            T-1.1 landed m1.1
+            T-1 completed
+            R-1 budget reached: day_usd
+            D-2 opened budget [raise stop cancel]
+            R-1 Escalate -> ESCALATING
+            > answer D-2 raise
+            D-2 answered raise
+            R-1 UserResponse -> EXECUTING
+            R-1 Monitor -> MONITORING
+            R-1 budget raised: minutes None, spawns None, usd, tokens, attempts, day (None, None, None, Some(0.5))
+            T-2.1 claimed L-1 at m1.1 by ada
+                prepare L-1 for T-2.1 at m1.1
+              = Decided { decision: DecisionId(2), again: false }
+        "#]],
+    );
+}
+
+#[test]
+fn a_task_has_a_limit_of_its_own() {
+    check(
+        r#"
+            set agents=ada
+            quiet submit | a agent writes=a verify=unit most=0.2
+            quiet auto hold=T-1.1
+            ended T-1.1 exit:1 error
+            quiet harvested T-1.1 same
+            tick +2s
+            answer D-1 raise
+            quiet auto hold=T-1.2
+            ended T-1.2 exit:1 error
+            quiet harvested T-1.2 same
+            tick +9s
+        "#,
+        expect![[r#"
+            > set agents=ada
+            > ended T-1.1 exit:1 error
+            T-1.1 ran exit:1
+            T-1.1 -> Harvesting
+                harvest T-1.1 in L-2
+            > tick +2s
+            T-1 due again
+            D-1 opened budget T-1 [raise stop]
+            R-1 Escalate -> ESCALATING
+            > answer D-1 raise
+            D-1 answered raise
+            R-1 UserResponse -> EXECUTING
+            R-1 Monitor -> MONITORING
+            T-1 allowed
+            T-1 due again
+            T-1.2 claimed L-2 at base by ada
+                prepare L-2 for T-1.2 at base
+              = Decided { decision: DecisionId(1), again: false }
+            > ended T-1.2 exit:1 error
+            T-1.2 ran exit:1
+            T-1.2 -> Harvesting
+                harvest T-1.2 in L-2
+            > tick +9s
+            T-1 due again
+            T-1.3 claimed L-2 at base by ada
+                prepare L-2 for T-1.3 at base
         "#]],
     );
 }

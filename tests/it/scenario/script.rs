@@ -3,8 +3,8 @@
 //! ```text
 //! submit [key=K] [prio=high] [mode=plan] [ask=minimal|collaborative] [jobs=2] [trust] [approve=always] [text=W] | TASKS
 //!        TASKS: name [read|ext|ask|agent|flow] [needs=a,b] [verify=unit,lint] [writes=src/**] [res=db] [prio=high] [est=60]
-//!               [retry=1] [comp] [probe] [idem] [derived] [env=production] [type=deployment] [milestone=M]; …    and before them  [stop] [final=check] [max=2]
-//!               [minutes=5] [spawns=3] [order];
+//!               [retry=1] [in=parent] [most=0.5] [comp] [probe] [idem] [derived] [env=production] [type=deployment] [milestone=M]; …    and before them  [stop] [final=check] [max=2]
+//!               [minutes=5] [spawns=3] [usd=1] [tokens=9] [order] [levels] [lead|votes|owned];
 //! task [run=R-1] [deps=T-1,T-2] [key=K] | ONE TASK
 //! set workers=2 lanes=1 playbooks=builtin agents=ada,ben day=1.5 spawns=2 slow
 //! surveyed R-1 [test=unit] [tree=t0]   survey-failed R-1 WHY   answer D-1 CHOICE [run|always]   cancel R-1|T-1   retry R-1 [T-1]
@@ -683,16 +683,28 @@ pub fn plan(text: &str) -> Plan {
     let mut plan = Plan { title: "a plan".into(), ..Plan::default() };
     let mut parts: Vec<&str> = text.split(';').map(str::trim).collect();
     let head = Words::of(parts[0]);
-    if ["stop", "final", "max", "minutes", "spawns", "order"].contains(&parts[0].split(['=', ' ']).next().unwrap_or(""))
-    {
+    let heads =
+        ["stop", "final", "max", "minutes", "spawns", "order", "usd", "tokens", "lead", "votes", "owned", "levels"];
+    if heads.contains(&parts[0].split(['=', ' ']).next().unwrap_or("")) {
         plan.on_failure = if head.has("stop") { OnFailure::Stop } else { OnFailure::Continue };
         plan.verify = argvs(&head.list("final"));
         plan.max_parallel = head.key("max").map(|text| text.parse().expect("a number"));
         plan.budget.minutes = head.key("minutes").map(|text| text.parse().expect("minutes"));
         plan.budget.spawns = head.key("spawns").map(|text| text.parse().expect("a number"));
+        plan.budget.usd = head.key("usd").map(|text| text.parse().expect("dollars"));
+        plan.budget.tokens = head.key("tokens").map(|text| text.parse().expect("a number"));
         if head.has("order") {
             plan.strategy = spec::Strategy::Sequential;
         }
+        if head.has("levels") {
+            plan.strategy = spec::Strategy::Hierarchical;
+        }
+        plan.coordination = match () {
+            () if head.has("lead") => spec::Coordination::LeaderFollower,
+            () if head.has("votes") => spec::Coordination::Consensus,
+            () if head.has("owned") => spec::Coordination::Hierarchical,
+            () => spec::Coordination::PeerToPeer,
+        };
         parts.remove(0);
     }
     let names: Vec<&str> = parts.iter().map(|part| part.split_whitespace().next().expect("a name")).collect();
@@ -730,6 +742,9 @@ pub fn plan(text: &str) -> Plan {
         extras.priority = priority(words.key("prio"));
         extras.estimate_s = words.key("est").map(|text| text.parse().expect("seconds"));
         extras.environment = words.key("env").map(str::to_owned);
+        extras.parent = words.key("in").map(|name| position(&name.to_owned()).expect("a task of the plan"));
+        let usd = words.key("most").map(|text| text.parse().expect("dollars"));
+        extras.budget = usd.map(|usd| Box::new(spec::Budget { usd: Some(usd), ..spec::Budget::default() }));
         extras.milestone = words.key("milestone").map(str::to_owned);
         extras.idempotent = words.has("idem");
         extras.derived = words.has("derived");

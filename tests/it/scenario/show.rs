@@ -99,8 +99,13 @@ pub fn event(state: &State, event: &Event) -> String {
         }
         Event::BudgetWarned { run, of } => format!("{run} budget warned: {}", of.word()),
         Event::BudgetReached { run, of } => format!("{run} budget reached: {}", of.word()),
-        Event::BudgetRaised { run, minutes, spawns } => {
-            format!("{run} budget raised: minutes {minutes:?}, spawns {spawns:?}")
+        Event::BudgetRaised { run, minutes, spawns, usd, tokens, attempts, day } => {
+            let day = day.map(|(_, usd)| usd);
+            let agents = match (usd, tokens, attempts, day) {
+                (None, None, None, None) => String::new(),
+                more => format!(", usd, tokens, attempts, day {more:?}"),
+            };
+            format!("{run} budget raised: minutes {minutes:?}, spawns {spawns:?}{agents}")
         }
         Event::BasePreparing { run, lane } => format!("{run} base lane {lane}"),
         Event::BaseChecking { run, index } => format!("{run} base check {index}"),

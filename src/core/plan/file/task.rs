@@ -59,6 +59,7 @@ const FIELDS: &[&str] = &[
     "cwd",
     "env",
     "agent",
+    "budget",
 ];
 
 const KINDS: &[(&str, Kind)] =
@@ -203,6 +204,7 @@ fn field<'a>(
         "cwd" => extra!(cwd? = read::string(value, at, report)),
         "env" => extra!(env = read::texts(value, false, at, report)),
         "agent" => extra!(agent? = read::string(value, at, report)),
+        "budget" => extra!(budget? = Some(Box::new(super::budget(value, at, report)))),
         _ => return false,
     }
     true

@@ -249,7 +249,7 @@ fn a_request_is_answered_with_its_plan() {
           "duplicate": false,
           "unenforced": [],
           "budget": {
-            "usd": null,
+            "usd": 5.0,
             "tokens": null,
             "minutes": null,
             "p90_usd": null
