@@ -199,6 +199,7 @@ pub fn land_again(state: &State, run: &Run, free: Option<LaneId>) -> Option<Even
     Some(Event::AttemptRelanded {
         attempt: super::execute::next_attempt(task),
         before: before.generation,
+        of: None,
         lane: free?,
         from,
     })

@@ -354,9 +354,17 @@ pub enum Event {
         again: Vec<AttemptId>,
         dropped: Vec<TaskId>,
     },
-    /// A change that had landed is claimed to land once more; nothing of it runs again but its checks.
+    /// A change that was made before is claimed to land, once more or for a task that chose it (`of` = whose it is).
+    /// Nothing of it runs again but its checks.
     #[serde(rename = "attempt.relanded")]
-    AttemptRelanded { attempt: AttemptId, before: u32, lane: LaneId, from: String },
+    AttemptRelanded {
+        attempt: AttemptId,
+        before: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        of: Option<TaskId>,
+        lane: LaneId,
+        from: String,
+    },
     /// A result is about to enter the checkout.
     #[serde(rename = "apply.begun")]
     ApplyBegun { run: RunId, tasks: Vec<TaskId>, number: u32 },

@@ -9,7 +9,7 @@ use super::{
     decide::start,
     event::Event,
     graph, land,
-    plan::spec::Kind,
+    plan::spec::{Kind, Part},
     run::{Proving, Run, RunState, Shared, Trigger},
     state::{RunIndex, State},
     task::{Attempt, Task},
@@ -229,6 +229,11 @@ fn claimed(attempt: AttemptId, lane: Option<LaneId>, from: Option<String>) -> Ev
 
 /// Whether two tasks of a run must not run at once: they write the same files.
 pub fn clash(a: &Task, b: &Task) -> bool {
+    let part = |task: &Task| task.spec.extras().part;
+    if matches!(part(a), Some(Part::Candidate(_))) && part(a) == part(b) {
+        // Of those, one lands at most.
+        return false;
+    }
     let (a, b) = (a.spec.extras(), b.spec.extras());
     match (&a.writes, &b.writes) {
         (Some(a), Some(b)) => graph::overlaps(a, b, cfg!(target_os = "macos")),

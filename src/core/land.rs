@@ -6,11 +6,12 @@
 use super::{
     agent::{AgentPart, Touched},
     analyze::IntentWord,
+    coordinate::strategies,
     decide::{self, decision::DecisionKind},
     effect::checks,
     event::Event,
     job::End,
-    plan::spec::Effect as Touches,
+    plan::spec::{Effect as Touches, Part},
     prove::{CheckResult, Verdict, honest, judge},
     recover::failure,
     run::Run,
@@ -162,9 +163,13 @@ fn after_harvest(
         }
         if task.spec.effect == Touches::None && !changed {
             let said = part.end.as_ref().map_or("", |end| end.said.as_str());
+            if let Some(Part::Reviews(_)) = task.spec.extras().part {
+                return reviewed(task, id, said);
+            }
             return vec![settled(task, Settled::Completed, said)];
         }
-        if !changed && task.spec.effect != Touches::None {
+        let may_be_well = task.spec.extras().part == Some(Part::Integrates);
+        if !changed && task.spec.effect != Touches::None && !may_be_well {
             let what = "it says that it is done, and changed nothing";
             return vec![Event::AttemptOver { attempt: id, failure: Some(failure::judged(what)) }];
         }
@@ -185,7 +190,7 @@ fn after_harvest(
     }
     let to = match (checks(run, task).is_empty(), changed) {
         (false, _) => Phase::Checking(0),
-        (true, true) => Phase::Queued,
+        (true, true) => return vec![to_land(task, id)],
         (true, false) => return vec![settled(task, Settled::Completed, "nothing to change")],
     };
     vec![Event::AttemptMoved { attempt: id, to }]
@@ -242,7 +247,7 @@ fn after_check(
             review(state, run, task, id, attempt, &why, now)
         }
         Verdict::Proven(_) if more.commit.is_some() && more.commit != more.from => {
-            vec![Event::AttemptMoved { attempt: id, to: Phase::Queued }]
+            vec![to_land(task, id)]
         }
         Verdict::Proven(_) => vec![settled(task, Settled::Completed, "nothing to change")],
         Verdict::Refuted(_) if let Some(to) = taking_back(task) => vec![Event::AttemptMoved { attempt: id, to }],
@@ -258,6 +263,26 @@ fn after_check(
         }
         Verdict::Environment(why) => {
             vec![Event::AttemptOver { attempt: id, failure: Some(failure::environment(&why)) }]
+        }
+    }
+}
+
+/// What follows once a change is proven: it waits for its turn to land, or to be chosen.
+pub fn to_land(task: &Task, attempt: AttemptId) -> Event {
+    match task.spec.extras().part {
+        Some(Part::Candidate(_)) => settled(task, Settled::Completed, "proven; one of several to choose from"),
+        _ => Event::AttemptMoved { attempt, to: Phase::Queued },
+    }
+}
+
+/// A leader read a change: its last line decides what may build on it.
+fn reviewed(task: &Task, attempt: AttemptId, said: &str) -> Vec<Event> {
+    match strategies::verdict(said) {
+        Some(Ok(())) => vec![settled(task, Settled::Completed, said)],
+        Some(Err(why)) => vec![settled(task, Settled::Failed, &format!("the review says no: {why}"))],
+        None => {
+            let what = "the last line must be APPROVE, or REJECT: and why";
+            vec![Event::AttemptOver { attempt, failure: Some(failure::judged(what)) }]
         }
     }
 }

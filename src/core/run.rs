@@ -275,6 +275,9 @@ pub struct Request {
     /// The layout that was asked for, whatever the plan says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strategy: Option<Strategy>,
+    /// How agents are to work together, whatever the plan says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coordination: Option<Coordination>,
     /// Checks that came with a request in words: every change must pass them, and so must the result.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub verify: Vec<Argv>,

@@ -18,7 +18,7 @@ use super::{
     },
     event::Event,
     graph::Graph,
-    plan::spec::{Effect, Kind, Priority, TaskSpec},
+    plan::spec::{Effect, Kind, Part, Priority, TaskSpec},
     run::{Baseline, Bringing, Moved, Proving, Request, Run, RunState, Shared, Tip},
     task::{Attempt, Phase, Proof, Settled, Task, TaskState},
 };
@@ -802,7 +802,9 @@ impl State {
                     self.index_run(*run);
                 }
             }
-            Event::AttemptRelanded { attempt, before, lane, from } => self.reland(at, *attempt, *before, *lane, from),
+            Event::AttemptRelanded { attempt, before, of, lane, from } => {
+                self.reland(at, *attempt, (of.unwrap_or(attempt.task), *before), *lane, from);
+            }
             Event::ApplyBegun { run, tasks, number } => self.change(*run, |run| {
                 let tip = run.tip.as_ref().map(|tip| tip.commit.clone()).unwrap_or_default();
                 run.bringing = Some(Bringing::Apply { tasks: tasks.clone(), number: *number, tip });
@@ -1061,12 +1063,17 @@ impl State {
         if was.is_some() {
             task.begin_anew();
         }
-        let position = task.position as usize;
-        if let (Some(was), Some(index)) = (was, self.index.runs.get_mut(&task.run)) {
+        let (position, run) = (task.position as usize, task.run);
+        if let (Some(was), Some(index)) = (was, self.index.runs.get_mut(&run)) {
             index.unsettled += 1;
             index.completed -= u32::from(was == Settled::Completed);
+            let tasks = &self.runs[&run].tasks;
+            for successor in index.graph.successors(position as u32) {
+                let chooser = &self.tasks[&tasks[*successor as usize]];
+                index.remaining[*successor as usize] += u32::from(was != Settled::Completed && picks(chooser));
+            }
         }
-        let remaining = self.index.runs.get(&task.run).map_or(0, |index| index.remaining[position]);
+        let remaining = self.index.runs.get(&run).map_or(0, |index| index.remaining[position]);
         self.set_task(id, if remaining == 0 { TaskState::Ready } else { TaskState::Waiting });
     }
 
@@ -1084,20 +1091,22 @@ impl State {
         let (run, position) = (task.run, task.position);
         let Some(index) = self.index.runs.get_mut(&run) else { return };
         index.unsettled -= 1;
+        let tasks = &self.runs[&run].tasks;
+        // Who chooses among candidates waits for each to be over, however.
+        let picks = |successor: &u32| picks(&self.tasks[&tasks[*successor as usize]]);
         if how != Settled::Completed {
             self.index.blocking.push_back(id);
-            return;
         }
-        index.completed += 1;
+        index.completed += u32::from(how == Settled::Completed);
         let mut due = Vec::new();
-        for successor in index.graph.successors(position) {
+        let successors = index.graph.successors(position).iter();
+        for successor in successors.filter(|successor| how == Settled::Completed || picks(successor)) {
             let remaining = &mut index.remaining[*successor as usize];
             *remaining -= 1;
             if *remaining == 0 {
                 due.push(*successor);
             }
         }
-        let tasks = &self.runs[&run].tasks;
         let due: Vec<TaskId> = due.iter().map(|position| tasks[*position as usize]).collect();
         for task in due {
             if self.tasks[&task].state == TaskState::Waiting {
@@ -1107,10 +1116,10 @@ impl State {
     }
 
     /// A change that had landed waits to land once more, with a lane for its checks.
-    fn reland(&mut self, at: Timestamp, id: AttemptId, before: u32, lane: LaneId, from: &str) {
+    fn reland(&mut self, at: Timestamp, id: AttemptId, (of, before): (TaskId, u32), lane: LaneId, from: &str) {
+        let Some(earlier) = self.task(of).and_then(|task| task.attempt(before)).cloned() else { return };
         let Some(task) = self.tasks.get_mut(&id.task) else { return };
         let rank = rank(task, self.index.runs.get(&task.run));
-        let Some(earlier) = task.attempt(before).cloned() else { return };
         let mut more = earlier.more.unwrap_or_default();
         more.relands = Some(before);
         more.from = Some(from.to_owned());
@@ -1230,7 +1239,11 @@ impl State {
             let reads = task.spec.effect == Effect::None || task.spec.kind() == Kind::Decision;
             index.reads_base[position as usize] =
                 reads && before.iter().all(|&before| index.reads_base[before as usize]);
-            let unmet = before.iter().filter(|&&before| tasks[before as usize].settled() != Some(Settled::Completed));
+            let met = |before: u32| match tasks[before as usize].settled() {
+                Some(how) => how == Settled::Completed || picks(task),
+                None => false,
+            };
+            let unmet = before.iter().filter(|&&before| !met(before));
             index.remaining[position as usize] = unmet.count() as u32;
         }
         if index.in_order {
@@ -1365,6 +1378,11 @@ fn class(task: &Task, reads_base: &[bool]) -> Class {
         Kind::Shell => Class::Own,
         Kind::Agent | Kind::Workflow | Kind::Decision => Class::Other,
     }
+}
+
+/// Whether it chooses among candidates.
+fn picks(task: &Task) -> bool {
+    task.spec.extras().part == Some(Part::Picks)
 }
 
 fn rank(task: &Task, index: Option<&RunIndex>) -> Rank {

@@ -10,7 +10,7 @@ use super::{
     input::AgentSaid,
     job::{End, JobId, JobResult},
     land::{settled, stopped},
-    plan::spec::{TaskSpec, Work},
+    plan::spec::{Part, TaskSpec, Work},
     prove::CheckResult,
     recover::failure,
     run::{Bringing, Outcome, Proving, Run, RunState, Shared, Trigger, Undeclared},
@@ -504,11 +504,14 @@ fn completing(state: &State, ctx: &Ctx, run: &Run) -> Vec<Event> {
 
 /// How a run whose tasks are all over ended.
 fn outcome(state: &State, run: &Run) -> (Outcome, String) {
-    let tasks = || run.tasks.iter().filter_map(|task| state.task(*task));
+    // A candidate that was not chosen is no part of the result, however it ended.
+    let candidate = |task: &&Task| matches!(task.spec.extras().part, Some(Part::Candidate(_)));
+    let tasks = || run.tasks.iter().filter_map(|task| state.task(*task)).filter(|task| !candidate(task));
+    let all = tasks().count();
     let completed = tasks().filter(|task| task.settled() == Some(Settled::Completed)).count();
     let unproven = !run.landed.is_empty() && run.finals.iter().any(|check| check.result.is_none());
-    if run.cancelled && (run.tasks.is_empty() || completed < run.tasks.len() || unproven) {
-        return (Outcome::Cancelled, format!("cancelled after {completed} of {} tasks", run.tasks.len()));
+    if run.cancelled && (run.tasks.is_empty() || completed < all || unproven) {
+        return (Outcome::Cancelled, format!("cancelled after {completed} of {all} tasks"));
     }
     let red = run.finals.iter().find(|check| check.result.as_ref().is_some_and(|result| !result.passed()));
     if let Some(check) = red {
@@ -523,7 +526,7 @@ fn outcome(state: &State, run: &Run) -> (Outcome, String) {
         return (Outcome::Completed, String::new());
     };
     let status = first.status();
-    let why = format!("{} of {} tasks did not complete, first {} ({status})", bad.len(), run.tasks.len(), first.id);
+    let why = format!("{} of {all} tasks did not complete, first {} ({status})", bad.len(), first.id);
     (if completed > 0 { Outcome::Partial } else { Outcome::Failed }, why)
 }
 

@@ -5,6 +5,7 @@
 
 pub mod prompt;
 pub mod score;
+pub mod strategies;
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,7 @@ use super::{
     decide::{self, decision::DecisionKind},
     event::Event,
     execute,
-    plan::spec::{Effect as Touches, Kind, Work},
+    plan::spec::{Effect as Touches, Kind, Part, Work},
     run::{Proving, Run, RunState},
     state::{Alarm, RunIndex, State},
     task::Task,
@@ -59,6 +60,9 @@ pub fn due(state: &mut State, ctx: &mut Ctx) -> Vec<Event> {
                         decision.options = decide::options_of(options);
                     });
                     vec![open]
+                }
+                Work::Prompt(_) if task.spec.extras().part == Some(Part::Picks) => {
+                    strategies::pick(state, run, task, state.free_lane(ctx.settings.lanes_max))
                 }
                 Work::Prompt(_) => hand_out(state, ctx, run, index, task),
                 Work::Playbook { .. } | Work::Command(_) | Work::Run(_) => Vec::new(),
@@ -200,7 +204,8 @@ fn nobody(state: &State, ctx: &Ctx, run: &Run, task: &Task, candidates: &[Candid
 pub fn offered(state: &State, task: &Task) -> bool {
     let Some(run) = state.run(task.run) else { return false };
     let going = matches!(run.state, RunState::Executing | RunState::Monitoring | RunState::Escalating);
-    if task.spec.kind() != Kind::Agent || !going || run.cancelled || run.stopping {
+    let picks = task.spec.extras().part == Some(Part::Picks);
+    if task.spec.kind() != Kind::Agent || picks || !going || run.cancelled || run.stopping {
         return false;
     }
     if task.spec.effect == Touches::External && !task.approved {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::core::{
     effect::checks,
-    plan::spec::{Effect as Touches, Work},
+    plan::spec::{Effect as Touches, Part, Work},
     run::Run,
     state::State,
     task::{Attempt, Task},
@@ -55,6 +55,7 @@ pub fn anew(state: &State, run: &Run, task: &Task) -> String {
             let _ = writeln!(text, "{words}\n");
         }
     }
+    parts(&mut text, state, run, task);
     let notes = run.shared_notes.iter().rev().take(NOTES_MAX).rev();
     let notes: String = notes.map(|note| format!("- {}: {}\n", note.by.task, note.text)).collect();
     if !notes.is_empty() {
@@ -97,6 +98,23 @@ fn context(text: &mut String, run: &Run) {
             let _ = writeln!(text, "failing: {}", result.failures.join(", "));
         }
         let _ = writeln!(text, "```\n{}\n```", cut(&result.tail));
+    }
+    text.push('\n');
+}
+
+/// For who reviews or integrates: the changes that it is about.
+fn parts(text: &mut String, state: &State, run: &Run, task: &Task) {
+    if !matches!(task.spec.extras().part, Some(Part::Reviews(_) | Part::Integrates)) {
+        return;
+    }
+    let needed = task.spec.needs.iter().filter_map(|need| state.task(*run.tasks.get(*need as usize)?));
+    for part in needed {
+        let landed = run.landed.iter().find(|(attempt, _)| attempt.task == part.id);
+        let change = landed.and_then(|(attempt, _)| part.attempt(attempt.generation)?.more.as_ref()?.commit.clone());
+        let _ = match change {
+            Some(commit) => writeln!(text, "{} ({}): its change is `git show {commit}`.", part.spec.title(), part.id),
+            None => writeln!(text, "{} ({}): it changed nothing.", part.spec.title(), part.id),
+        };
     }
     text.push('\n');
 }

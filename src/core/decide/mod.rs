@@ -22,7 +22,7 @@ use decision::{Choice, Decision, DecisionKind, DecisionState, OnExpiry};
 use super::{
     Ctx,
     event::Event,
-    land::settled,
+    land::{settled, to_land},
     plan::spec::Effect as Touches,
     run::{Run, RunState, Undeclared},
     state::State,
@@ -197,7 +197,7 @@ fn reviewed(decision: &Decision, choice: &str, task: &Task) -> Vec<Event> {
     match task.current() {
         Some((attempt, live)) if live.phase == Phase::Reviewing && Some(attempt.generation) == decision.generation => {
             match choice {
-                "accept" => vec![Event::AttemptMoved { attempt, to: Phase::Queued }],
+                "accept" => vec![to_land(task, attempt)],
                 _ => vec![settled(task, Settled::Undone, "a person left it out")],
             }
         }

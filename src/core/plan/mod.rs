@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use super::{
     Ctx, Rejection, Settings,
     analyze::complexity::Level,
+    coordinate::strategies,
     decide::{self, decision::DecisionKind},
     event::Event,
     facts::Facts,
@@ -21,7 +22,7 @@ use super::{
     track::moved,
 };
 use crate::ids::TaskId;
-use spec::{Argv, Effect, Kind, Plan, TaskSpec, Work};
+use spec::{Argv, Coordination, Effect, Kind, Plan, Strategy, TaskSpec, Work};
 
 /// The option of `clarify` that gives a request to an agent, where there is no playbook to choose.
 const AGENT: &str = "agent";
@@ -133,9 +134,14 @@ fn planned(
         Err(why) => return refuse(run, why),
     };
     bind_checks(&mut plan, run);
-    let as_asked = !expanded && run.request.verify.is_empty() && run.request.plan.is_some();
+    plan.coordination = run.request.coordination.unwrap_or(plan.coordination);
+    let strategy = run.request.strategy.unwrap_or(plan.strategy);
     let warnings = match file::check(&plan) {
-        Ok(checked) => checked.warnings.iter().map(|warning| warning.message.clone()).collect(),
+        Ok(checked) => {
+            let proves = |spec: &TaskSpec| spec.verify.is_some() || !criteria_checks(run).is_empty();
+            let notes = strategies::rewrite(&mut plan, strategy, proves);
+            checked.warnings.iter().map(|warning| warning.message.clone()).chain(notes).collect()
+        }
         Err(_) if plan.tasks.is_empty() && source.starts_with("playbook:") => {
             vec!["nothing in this repository is in its scope".to_owned()]
         }
@@ -144,7 +150,7 @@ fn planned(
     let info = PlanInfo {
         source,
         title: plan.title.clone(),
-        strategy: run.request.strategy.unwrap_or(plan.strategy),
+        strategy,
         coordination: plan.coordination,
         max_parallel: plan.max_parallel,
         on_failure: plan.on_failure,
@@ -153,6 +159,8 @@ fn planned(
         warnings,
         matched,
     };
+    let rewritten = strategy == Strategy::Hierarchical || plan.coordination != Coordination::PeerToPeer;
+    let as_asked = !expanded && !rewritten && run.request.verify.is_empty() && run.request.plan.is_some();
     let first = run.request.first_task.filter(|_| plan.tasks.len() == 1).unwrap_or(TaskId(state.last.task + 1));
     let baseline = baseline(run, &plan.tasks);
     let mut events = vec![Event::RunPlanned {

@@ -275,12 +275,29 @@ pub struct Extras {
     /// What its own agents may use, within what the run may; `spawns` = attempts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget: Option<Box<Budget>>,
+    /// What it is in the way agents work together; never written by people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
     /// The agent that must do it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
     /// The command comes from files of the workspace (a manifest, a project playbook), so it needs trust.
     #[serde(skip_serializing_if = "is_default")]
     pub derived: bool,
+}
+
+/// What a task is in the way agents work together (`coordinate/strategies.rs`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// Reviews the task at this position.
+    Reviews(u32),
+    /// Makes a whole of what others did; there may be nothing to do.
+    Integrates,
+    /// One of several that do the same, for the task at this position to choose from. It does not land.
+    Candidate(u32),
+    /// Chooses among candidates and lands one.
+    Picks,
 }
 
 /// What every task without extras has.

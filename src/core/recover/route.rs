@@ -8,7 +8,7 @@ use super::{
         event::Event,
         job::End,
         land::settled,
-        plan::spec::{Effect as Touches, OnFailure},
+        plan::spec::{Effect as Touches, OnFailure, Part},
         run::Run,
         state::State,
         task::{Attempt, Failure, Phase, Settled, Task, TaskState},
@@ -52,7 +52,8 @@ fn block(state: &State, id: crate::ids::TaskId) -> Vec<Event> {
     let dependants = index.graph.successors(task.position).iter();
     let waiting = dependants
         .filter_map(|position| state.task(run.tasks[*position as usize]))
-        .filter(|dependant| dependant.state == TaskState::Waiting);
+        .filter(|dependant| dependant.state == TaskState::Waiting)
+        .filter(|dependant| dependant.spec.extras().part != Some(Part::Picks));
     let why = format!("it needs {id}, which is {}", how.word());
     waiting.take(ANSWER_MAX).map(|dependant| settled(dependant, Settled::Blocked, &why)).collect()
 }

@@ -72,7 +72,6 @@ pub fn process_request(asked: ProcessRequest, given: &Given<'_>) -> Result<Reque
     }
     if let Some(plan) = &mut plan {
         let limits = &asked.constraints;
-        plan.coordination = asked.preferences.coordination.unwrap_or(plan.coordination);
         plan.verify.extend(checks(limits.verify.clone().unwrap_or_default())?);
     }
     request.description = match (asked.description.is_empty(), &plan) {
@@ -97,7 +96,7 @@ pub fn process_request(asked: ProcessRequest, given: &Given<'_>) -> Result<Reque
         request::Approve::Never => ApprovePlan::Never,
     };
     let preferences = object(&asked.preferences);
-    request.unenforced = unenforced(&constraints, &preferences, plan.is_some());
+    request.unenforced = unenforced(&constraints, &preferences);
     let mut context = object(&asked.context);
     // These are fields of their own.
     for name in ["workspace", "environment", "buffers"] {
@@ -116,6 +115,7 @@ pub fn process_request(asked: ProcessRequest, given: &Given<'_>) -> Result<Reque
     request.budget =
         Budget { usd: limits.max_cost_usd, tokens: limits.max_tokens, minutes: limits.max_minutes, spawns: None };
     request.strategy = asked.preferences.strategy;
+    request.coordination = asked.preferences.coordination;
     request.key = asked.key;
     request.plan_source = plan.as_ref().map(|_| "client".to_owned());
     request.plan = plan.map(Box::new);
@@ -251,7 +251,7 @@ fn checks(checks: Vec<Argv>) -> Result<Vec<Argv>, ApiError> {
 
 /// The constraints and preferences that nothing here holds a run to. They are handed on; saying so is part of the
 /// answer. A name leaves this list on the day that something enforces it.
-fn unenforced(constraints: &Map<String, Value>, preferences: &Map<String, Value>, planned: bool) -> Vec<String> {
+fn unenforced(constraints: &Map<String, Value>, preferences: &Map<String, Value>) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for (name, value) in constraints {
         // The checks are added to a plan's own final ones, or to those of every change that a request in words leads
@@ -267,8 +267,7 @@ fn unenforced(constraints: &Map<String, Value>, preferences: &Map<String, Value>
             // Nothing applies a result unasked.
             "apply" => false,
             // Laid out so, whatever the plan says.
-            "strategy" => !matches!(value.as_str(), Some("sequential" | "parallel" | "adaptive")),
-            "coordination" => !planned,
+            "strategy" | "coordination" => false,
             "planner" => value != "none",
             _ => true,
         };

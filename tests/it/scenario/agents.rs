@@ -609,25 +609,6 @@ fn limits_are_asked_about() {
             R-1 budget reached: attempts
             D-3 opened budget [raise stop cancel]
             R-1 Escalate -> ESCALATING
-        "#]        R-1 Monitor -> MONITORING
-            R-1 budget raised: minutes None, spawns None, usd, tokens, attempts, day (None, None, Some(2), None)
-            T-1.2 claimed L-2 at c1.1 by ada
-            R-1 budget warned: attempts
-                prepare L-2 for T-1.2 at c1.1
-              = Decided { decision: DecisionId(2), again: false }
-            > ended T-1.2 exit:1 error
-            T-1.2 ran exit:1
-            T-1.2 -> Harvesting
-                harvest T-1.2 in L-2
-            > harvested T-1.2 same
-            T-1.2 harvested base
-            T-1.2 over unknown/retry (it ended with exit status 1)
-            T-1 retry
-            > tick +9s
-            T-1 due again
-            R-1 budget reached: attempts
-            D-3 opened budget [raise stop cancel]
-            R-1 Escalate -> ESCALATING
         "#]],
     );
 }

@@ -515,7 +515,12 @@ fn money_warns_at_four_fifths_and_asks_once_for_the_whole_run() {
             T-3.1 claimed L-1 at m2.1 by ada
                 prepare L-1 for T-3.1 at m2.1
               = Decided { decision: DecisionId(3), again: false }
-        "#]rved() {
+        "#]],
+    );
+}
+
+#[test]
+fn tokens_are_counted_while_they_are_used_and_what_others_hold_is_reserved() {
     check(
         r#"
             set agents=ada
@@ -535,10 +540,6 @@ fn money_warns_at_four_fifths_and_asks_once_for_the_whole_run() {
             > ended T-1.1 exit:0 done
             T-1.1 ran exit:0
             T-1.1 -> Harvesting
-            R-1 budget reached: tokens
-            D-1 opened budget [raise stop cancel]
-                harvest T-1.1 in L-1
-        "#]         T-1.1 -> Harvesting
             R-1 budget reached: tokens
             D-1 opened budget [raise stop cancel]
                 harvest T-1.1 in L-1

@@ -5,6 +5,7 @@
 
 mod agents;
 mod autonomy;
+mod coordination;
 mod decisions;
 mod endings;
 mod failures;
@@ -22,6 +23,7 @@ use expect_test::Expect;
 
 /// Every topic, for the transition coverage.
 pub const TOPICS: &[fn()] = &[
+    coordination::topic,
     lanes::topic,
     landing::topic,
     failures::topic,

@@ -131,6 +131,9 @@ pub fn event(state: &State, event: &Event) -> String {
                 dropped.join(" ")
             )
         }
+        Event::AttemptRelanded { attempt, before, of: Some(of), lane, .. } => {
+            format!("{attempt} lands {of}.{before}, in {lane}")
+        }
         Event::AttemptRelanded { attempt, before, lane, .. } => format!("{attempt} lands {before} again, in {lane}"),
         Event::ApplyBegun { run, tasks, number } => format!("{run} apply {number} begun {tasks:?}"),
         Event::Applied { run, apply } => format!("{run} apply {} done", apply.number),

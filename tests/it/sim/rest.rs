@@ -44,6 +44,8 @@ pub fn check_pause(world: &World) {
         let waits = waits && kept == 0;
         // Before its plan is approved, a run starts nothing.
         let waits = waits && state.runs[&task.run].state != RunState::Planning;
+        // One that has used up what it may use starts nothing more until somebody says so.
+        let waits = waits && state.runs[&task.run].exhausted.is_none();
         assert!(!waits, "{} is {:?} at rest: {:?}: {}", task.id, task.state, task.attempts.last(), held());
     }
     for run in state.runs.values() {

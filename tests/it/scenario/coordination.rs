@@ -1,0 +1,240 @@
+//! Scenarios: how agents work together, as tasks and edges.
+
+use expect_test::expect;
+
+use super::check;
+
+pub fn topic() {
+    a_leader_reviews_what_a_follower_did_before_anything_builds_on_it();
+    a_review_that_says_neither_is_asked_again();
+    of_several_candidates_the_best_lands();
+    where_no_candidate_is_proven_nothing_lands();
+    an_owner_finds_its_parts_well();
+}
+
+#[test]
+fn a_leader_reviews_what_a_follower_did_before_anything_builds_on_it() {
+    check(
+        r#"
+            set agents=ada,ben
+            quiet submit | lead; a agent writes=a verify=unit; b needs=a
+            quiet auto hold=T-3.1
+            ended T-3.1 exit:0 done says=REJECT:_the_sign_is_wrong
+            harvested T-3.1 same
+            auto
+        "#,
+        expect![[r#"
+            > set agents=ada,ben
+            > ended T-3.1 exit:0 done says=REJECT:_the_sign_is_wrong
+            T-3.1 ran exit:0
+            T-3.1 -> Harvesting
+                harvest T-3.1 in L-1
+            > harvested T-3.1 same
+            T-3.1 harvested m1.1
+            T-3 failed (the review says no: the sign is wrong)
+            T-2 blocked (it needs T-3, which is failed)
+            R-1 Complete -> COMPLETING
+                publish R-1 m1.1
+            > auto
+            R-1 published orchestrator/R-1
+            R-1 Finish -> IDLE
+            R-1 ended partial (2 of 3 tasks did not complete, first T-3 (failed))
+        "#]],
+    );
+}
+
+#[test]
+fn a_review_that_says_neither_is_asked_again() {
+    check(
+        r#"
+            set agents=ada
+            quiet submit | lead; a agent writes=a verify=unit; b needs=a
+            quiet auto hold=T-3.1
+            ended T-3.1 exit:0 done says=looks_fine
+            harvested T-3.1 same
+            tick +2s
+            quiet auto hold=T-3.2
+            ended T-3.2 exit:0 done says=APPROVE
+            harvested T-3.2 same
+        "#,
+        expect![[r#"
+            > set agents=ada
+            > ended T-3.1 exit:0 done says=looks_fine
+            T-3.1 ran exit:0
+            T-3.1 -> Harvesting
+                harvest T-3.1 in L-1
+            > harvested T-3.1 same
+            T-3.1 harvested m1.1
+            T-3.1 over wrong_output/retry (the last line must be APPROVE, or REJECT: and why)
+            T-3 retry
+            > tick +2s
+            T-3 due again
+            T-3.2 claimed L-1 at m1.1 by ada
+                prepare L-1 for T-3.2 at m1.1
+            > ended T-3.2 exit:0 done says=APPROVE
+            T-3.2 ran exit:0
+            T-3.2 -> Harvesting
+                harvest T-3.2 in L-1
+            > harvested T-3.2 same
+            T-3.2 harvested m1.1
+            T-3 completed (APPROVE)
+            T-2.1 claimed L-1 at m1.1
+                prepare L-1 for T-2.1 at m1.1
+        "#]],
+    );
+}
+
+#[test]
+fn of_several_candidates_the_best_lands() {
+    check(
+        r#"
+            set agents=ada,ben
+            quiet submit | votes; a agent writes=a verify=unit retry=0; b needs=a
+            quiet auto hold=T-3.1,T-4.1,T-5.1/v0
+            ended T-3.1 exit:1 error
+            harvested T-3.1 same
+            ended T-4.1 exit:0 done
+            quiet auto hold=T-5.1/v0
+            crash
+            auto
+        "#,
+        expect![[r#"
+            > set agents=ada,ben
+            > ended T-3.1 exit:1 error
+            T-3.1 ran exit:1
+            T-3.1 -> Harvesting
+                harvest T-3.1 in L-2
+            > harvested T-3.1 same
+            T-3.1 harvested base
+            T-3.1 over unknown/retry (it ended with exit status 1)
+            T-3 failed (it ended with exit status 1)
+            > ended T-4.1 exit:0 done
+            T-4.1 ran exit:0
+            T-4.1 -> Harvesting
+                harvest T-4.1 in L-3
+            > crash
+                limit R-1 10
+                start T-5.1/v0 in L-4: unit
+            > auto
+            T-5.1 v0 exit:0
+            T-5 completed (proven; one of several to choose from)
+            T-1.1 lands T-4.1, in L-1
+            T-1.1 -> Merging
+                merge T-1.1: c4.1 onto base
+            T-1.1 merged m1.1 onto base
+            T-1.1 -> Restaging
+                prepare L-1 for T-1.1 at m1.1
+            T-1.1 prepared
+                start T-1.1/m0 in L-1: unit
+            T-1.1 m0 exit:0
+            T-1.1 -> Advancing
+                advance T-1.1: base to m1.1
+            T-1.1 landed m1.1
+            T-1 completed
+            T-2.1 claimed L-1 at m1.1
+                prepare L-1 for T-2.1 at m1.1
+            T-2.1 prepared
+                start T-2.1 in L-1: b
+            T-2.1 ran exit:0
+            T-2.1 -> Harvesting
+                harvest T-2.1 in L-1
+            T-2.1 harvested c2.1
+            T-2.1 -> Queued
+            T-2.1 -> Merging
+                merge T-2.1: c2.1 onto m1.1
+            T-2.1 merged m2.1 onto m1.1
+            T-2.1 -> Advancing
+                advance T-2.1: m1.1 to m2.1
+            T-2.1 landed m2.1
+            T-2 completed
+            R-1 Complete -> COMPLETING
+                publish R-1 m2.1
+            R-1 published orchestrator/R-1
+            R-1 Finish -> IDLE
+            R-1 ended partial (1 of 5 tasks did not complete, first T-3 (failed))
+        "#]],
+    );
+}
+
+#[test]
+fn where_no_candidate_is_proven_nothing_lands() {
+    check(
+        r#"
+            set agents=ada,ben
+            quiet submit | votes; a agent writes=a verify=unit retry=0; b needs=a
+            quiet auto hold=T-3.1,T-4.1,T-5.1
+            quiet ended T-3.1 exit:0 done
+            quiet harvested T-3.1 same
+            quiet ended T-4.1 exit:0 done
+            quiet harvested T-4.1 same
+            ended T-5.1 exit:0 done
+            harvested T-5.1 same
+            quiet auto
+            retry R-1
+        "#,
+        expect![[r#"
+            > set agents=ada,ben
+            > ended T-5.1 exit:0 done
+            T-5.1 ran exit:0
+            T-5.1 -> Harvesting
+                harvest T-5.1 in L-4
+            > harvested T-5.1 same
+            T-5.1 harvested base
+            T-5.1 over wrong_output/retry (it says that it is done, and changed nothing)
+            T-5 undone (it says that it is done, and changed nothing)
+            T-1 failed (none of its candidates was proven)
+            T-2 blocked (it needs T-1, which is failed)
+            R-1 Complete -> COMPLETING
+                publish R-1 -
+            > retry R-1
+            R-1 reopened
+            R-1 Start -> ANALYZING
+            R-1 Plan -> PLANNING
+            R-1 Execute -> EXECUTING
+            R-1 Monitor -> MONITORING
+            T-1 due again
+            T-2 due again
+            T-3 due again
+            T-4 due again
+            T-5 due again
+            T-3.2 claimed L-2 at base by ben
+            T-4.2 claimed L-3 at base by ada
+            T-5.2 claimed L-4 at base by ben
+                limit R-1 10
+                prepare L-2 for T-3.2 at base
+                prepare L-3 for T-4.2 at base
+                prepare L-4 for T-5.2 at base
+              = Reopened([TaskId(1), TaskId(2), TaskId(3), TaskId(4), TaskId(5)])
+        "#]],
+    );
+}
+
+#[test]
+fn an_owner_finds_its_parts_well() {
+    check(
+        r#"
+            set agents=ada test=unit
+            quiet submit trust | owned; whole agent writes=src; a in=whole; b in=whole
+            quiet auto hold=T-1.1
+            ended T-1.1 exit:0 done
+            harvested T-1.1 same
+            auto
+        "#,
+        expect![[r#"
+            > set agents=ada test=unit
+            > ended T-1.1 exit:0 done
+            T-1.1 ran exit:0
+            T-1.1 -> Harvesting
+                harvest T-1.1 in L-1
+            > harvested T-1.1 same
+            T-1.1 harvested m3.1
+            T-1 completed (nothing to change)
+            R-1 Complete -> COMPLETING
+                publish R-1 m3.1
+            > auto
+            R-1 published orchestrator/R-1
+            R-1 Finish -> IDLE
+            R-1 ended completed
+        "#]],
+    );
+}
