@@ -54,11 +54,13 @@ pub struct BudgetConfig {
     pub day_usd: f64,
     /// Agent attempts of one run.
     pub run_spawns: u32,
+    /// How deep agents may lead to agents; below 2 none plans for others.
+    pub depth: u32,
 }
 
 impl Default for BudgetConfig {
     fn default() -> Self {
-        BudgetConfig { run_usd: 5.0, day_usd: 25.0, run_spawns: 20 }
+        BudgetConfig { run_usd: 5.0, day_usd: 25.0, run_spawns: 20, depth: 2 }
     }
 }
 
@@ -650,6 +652,7 @@ impl Config {
             run_usd: self.budget.run_usd,
             day_usd: self.budget.day_usd,
             run_spawns: self.budget.run_spawns,
+            depth: self.budget.depth,
             ..Settings::default()
         }
     }

@@ -204,7 +204,9 @@ pub fn after(state: &State, settings: &Settings, event: &Event, effects: &mut Ve
                 question: asked.question.clone(),
             }));
         }
-        Event::RunPlanned { run, .. } => effects.extend(state.run(*run).map(|run| limit(run, settings))),
+        Event::RunPlanned { run, .. } | Event::PlanAdopted { run, .. } => {
+            effects.extend(state.run(*run).map(|run| limit(run, settings)))
+        }
         Event::RunReopened { run } => effects.extend(state.run(*run).map(|run| limit(run, settings))),
         Event::AttemptClaimed { attempt, .. }
         | Event::AttemptMoved { attempt, .. }

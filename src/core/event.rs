@@ -54,6 +54,9 @@ pub enum Event {
         as_asked: bool,
         baseline: Vec<Argv>,
     },
+    /// A task of the run has made its plan, which is taken: these tasks follow.
+    #[serde(rename = "plan.adopted")]
+    PlanAdopted { run: RunId, info: Box<PlanInfo>, first: TaskId, tasks: Vec<TaskSpec>, baseline: Vec<Argv> },
     /// The plan was approved, or needed no approval.
     #[serde(rename = "run.approved")]
     RunApproved { run: RunId },

@@ -11,6 +11,7 @@ use super::{
     effect::checks,
     event::Event,
     job::End,
+    plan::planner,
     plan::spec::{Effect as Touches, Part},
     prove::{CheckResult, Verdict, honest, judge},
     recover::failure,
@@ -163,8 +164,10 @@ fn after_harvest(
         }
         if task.spec.effect == Touches::None && !changed {
             let said = part.end.as_ref().map_or("", |end| end.said.as_str());
-            if let Some(Part::Reviews(_)) = task.spec.extras().part {
-                return reviewed(task, id, said);
+            match task.spec.extras().part {
+                Some(Part::Reviews(_)) => return reviewed(task, id, said),
+                Some(Part::Plans) => return planner::proposed(state, run, task, id, said, now),
+                _ => {}
             }
             return vec![settled(task, Settled::Completed, said)];
         }

@@ -275,6 +275,9 @@ pub struct Request {
     /// The layout that was asked for, whatever the plan says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strategy: Option<Strategy>,
+    /// The agent that is to make the plan; `none` = nobody is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub planner: Option<String>,
     /// How agents are to work together, whatever the plan says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub coordination: Option<Coordination>,

@@ -52,6 +52,8 @@ pub struct Settings {
     pub day_usd: f64,
     /// Most agent attempts of one run.
     pub run_spawns: u32,
+    /// How deep agents may lead to agents: 2 = one may plan for others. None starts any by itself.
+    pub depth: u32,
     /// The rules in force. They change while a daemon lives; whoever steps the core brings them up to date.
     pub rules: Rules,
 }
@@ -95,6 +97,7 @@ impl Default for Settings {
             run_usd: 5.0,
             day_usd: 25.0,
             run_spawns: 20,
+            depth: 2,
             rules: Rules::default(),
         }
     }

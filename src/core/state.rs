@@ -282,6 +282,20 @@ impl State {
                 let tasks = if *as_asked { asked } else { tasks.clone() };
                 self.add_tasks(*run, *first, tasks);
             }
+            Event::PlanAdopted { run, info, first, tasks, baseline } => {
+                self.change(*run, |run| {
+                    run.finals = info.verify.iter().map(|argv| Baseline { argv: argv.clone(), result: None }).collect();
+                    run.allowed = info.budget.clone();
+                    run.plan = Some(info.clone());
+                    for argv in baseline {
+                        if !run.baseline.iter().any(|check| check.argv == *argv) {
+                            run.baseline.push(Baseline { argv: argv.clone(), result: None });
+                        }
+                    }
+                });
+                self.set_limit(*run);
+                self.add_tasks(*run, *first, tasks.clone());
+            }
             Event::TasksAdded { run, first, tasks } => self.add_tasks(*run, *first, tasks.clone()),
             Event::RunApproved { run } => self.change(*run, |run| run.approved = true),
             Event::RunMoved { run, to, trigger } => {

@@ -259,9 +259,13 @@ fn job_ended(state: &State, job: JobId, result: JobResult) -> Vec<Event> {
     };
     match job {
         JobId::Attempt(attempt) => match state.live(attempt) {
-            Some((_, live)) if live.phase == Phase::Running && live.end.is_none() => {
+            Some((task, live)) if live.phase == Phase::Running && live.end.is_none() => {
                 let tail = if result.end.success() { String::new() } else { result.tail };
-                let JobResult { end, started_at, ended_at, agent, .. } = result;
+                let JobResult { end, started_at, ended_at, mut agent, .. } = result;
+                if task.spec.extras().part != Some(Part::Plans) {
+                    // A plan is kept whole; of other last words the end will do.
+                    agent.iter_mut().for_each(|agent| shorten(&mut agent.said));
+                }
                 vec![Event::AttemptRan { attempt, end, started_at, ended_at, tail, agent }]
             }
             _ => Vec::new(),
@@ -308,6 +312,16 @@ fn job_ended(state: &State, job: JobId, result: JobResult) -> Vec<Event> {
             }
             _ => Vec::new(),
         },
+    }
+}
+
+/// Most that is kept of an agent's last words, bytes.
+const SAID_BYTES_MAX: usize = 4_000;
+
+fn shorten(said: &mut String) {
+    if let Some(from) = said.len().checked_sub(SAID_BYTES_MAX).filter(|from| *from > 0) {
+        let from = (from..said.len()).find(|at| said.is_char_boundary(*at)).unwrap_or(said.len());
+        said.drain(..from);
     }
 }
 

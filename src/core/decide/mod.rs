@@ -23,6 +23,7 @@ use super::{
     Ctx,
     event::Event,
     land::{settled, to_land},
+    plan::planner,
     plan::spec::Effect as Touches,
     run::{Run, RunState, Undeclared},
     state::State,
@@ -124,6 +125,7 @@ fn consequence(state: &State, ctx: &Ctx, decision: &Decision, choice: &str) -> V
     let waits = state.run(run).is_some_and(|run| run.state == RunState::Planning && !run.cancelled && !run.approved);
     let task = decision.task.and_then(|task| state.task(task));
     match (decision.kind, choice) {
+        (DecisionKind::PlanApproval, choice) if decision.task.is_some() => planner::answered(state, decision, choice),
         (DecisionKind::Trust | DecisionKind::PlanApproval | DecisionKind::Clarify, _) if !waits => Vec::new(),
         (DecisionKind::Trust, "trust") => {
             let hash = state.run(run).and_then(|run| Some(run.facts.as_ref()?.manifests_hash.clone()));

@@ -4,6 +4,7 @@
 //! Where nothing fits and the request could not be read, the run asks instead of inventing a plan.
 
 pub mod file;
+pub mod planner;
 pub mod playbook;
 pub mod spec;
 
@@ -80,6 +81,12 @@ fn make(state: &State, ctx: &Ctx, run: &Run) -> Vec<Event> {
             Some(_) => Vec::new(),
             None => vec![clarify(state, ctx, run, &playbooks)],
         };
+    }
+    if able && let Some(agent) = planner::wanted(ctx.settings, run, analysis) {
+        let tasks = vec![planner::task(run, agent)];
+        let title: String = run.request.description.lines().next().unwrap_or("").chars().take(80).collect();
+        let plan = Plan { title, tasks, ..Plan::default() };
+        return planned(state, ctx, run, plan, planner::SOURCE.to_owned(), matched, facts);
     }
     // One agent does it, proven by the repository's own checks.
     let mut task = TaskSpec::new("request", Work::Prompt(run.request.description.clone()));
@@ -337,8 +344,10 @@ fn needs_trust(state: &State, run: &Run) -> Option<String> {
     let derived = tasks().any(|task| task.spec.extras().derived);
     let checked = || tasks().any(|task| task.spec.verify.is_none() && task.spec.effect != Effect::None);
     let criteria_found = || !criteria_checks(run).is_empty();
+    // What an agent plans will be proven by the repository's own commands.
+    let plans = || tasks().any(|task| task.spec.extras().part == Some(spec::Part::Plans));
     let laid_out = || !facts.lanes.setup.is_empty() && tasks().any(|task| task.spec.kind() != Kind::Decision);
-    (derived || laid_out() || (criteria_found() && checked())).then(|| facts.manifests_hash.clone())
+    (derived || laid_out() || (criteria_found() && (checked() || plans()))).then(|| facts.manifests_hash.clone())
 }
 
 fn ask_trust(state: &State, ctx: &Ctx, run: &Run, hash: &str) -> Event {
@@ -373,6 +382,10 @@ fn ask_trust(state: &State, ctx: &Ctx, run: &Run, hash: &str) -> Event {
 }
 
 fn plan_wants_yes(run: &Run, info: &PlanInfo) -> bool {
+    if info.source == planner::SOURCE {
+        // There is nothing to say yes to yet.
+        return false;
+    }
     match run.request.approve_plan {
         ApprovePlan::Never => return false,
         ApprovePlan::Always => return true,

@@ -298,6 +298,19 @@ pub enum Part {
     Candidate(u32),
     /// Chooses among candidates and lands one.
     Picks,
+    /// Makes the plan of its run.
+    Plans,
+}
+
+impl Part {
+    /// The same, where the plan stands behind so many other tasks.
+    pub fn moved(self, by: u32) -> Part {
+        match self {
+            Part::Reviews(task) => Part::Reviews(task + by),
+            Part::Candidate(task) => Part::Candidate(task + by),
+            Part::Integrates | Part::Picks | Part::Plans => self,
+        }
+    }
 }
 
 /// What every task without extras has.

@@ -148,7 +148,7 @@ pub struct Talk {
 }
 
 /// The longest of a message that is kept, bytes.
-pub const SAID_BYTES_MAX: usize = 4_000;
+pub const SAID_BYTES_MAX: usize = 64_000;
 
 impl Talk {
     /// One that has not begun.

@@ -233,11 +233,18 @@ pub fn ended(dir: &Path, now: Timestamp) -> Option<(End, AgentEnd, String)> {
     let said = end.map_or_else(|| talk.said.clone(), |end| end.said);
     let usage = priced(&talk);
     let tail = match (said.is_empty(), complaint.is_empty()) {
-        (false, true) => said.clone(),
-        (false, false) => format!("{complaint}\n{said}"),
+        (false, true) => ending(&said).to_owned(),
+        (false, false) => format!("{complaint}\n{}", ending(&said)),
         (true, _) => complaint,
     };
     Some((stopped, AgentEnd { done, said, trouble, limited_until, usage }, tail))
+}
+
+/// The end of long words.
+fn ending(said: &str) -> &str {
+    let from = said.len().saturating_sub(2_000);
+    let from = (from..said.len()).find(|at| said.is_char_boundary(*at)).unwrap_or(said.len());
+    &said[from..]
 }
 
 /// What it used; where it does not say what that costs, the configuration's price does. All tokens count as read, but for

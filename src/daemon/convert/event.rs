@@ -99,6 +99,12 @@ impl Teller<'_> {
                 self.add(Some(*run), EventType::RunPlanned, data);
                 self.added(*run, *first, count);
             }
+            E::PlanAdopted { run, info, first, tasks, .. } => {
+                let mut data = EventData { tasks: Some(tasks.len() as u64), ..EventData::default() };
+                data.more.insert("source".to_owned(), info.source.as_str().into());
+                self.add(Some(*run), EventType::RunPlanned, data);
+                self.added(*run, *first, tasks.len());
+            }
             E::TasksAdded { run, first, tasks } => self.added(*run, *first, tasks.len()),
             E::RunMoved { run, to, trigger } => {
                 let left =

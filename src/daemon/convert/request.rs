@@ -116,6 +116,7 @@ pub fn process_request(asked: ProcessRequest, given: &Given<'_>) -> Result<Reque
         Budget { usd: limits.max_cost_usd, tokens: limits.max_tokens, minutes: limits.max_minutes, spawns: None };
     request.strategy = asked.preferences.strategy;
     request.coordination = asked.preferences.coordination;
+    request.planner = asked.preferences.planner.clone();
     request.key = asked.key;
     request.plan_source = plan.as_ref().map(|_| "client".to_owned());
     request.plan = plan.map(Box::new);
@@ -261,14 +262,13 @@ fn unenforced(constraints: &Map<String, Value>, preferences: &Map<String, Value>
             names.push(name.clone());
         }
     }
-    for (name, value) in preferences {
+    for name in preferences.keys() {
         let stands = match name.as_str() {
             "interaction" | "approve_plan" => false,
             // Nothing applies a result unasked.
             "apply" => false,
             // Laid out so, whatever the plan says.
-            "strategy" | "coordination" => false,
-            "planner" => value != "none",
+            "strategy" | "coordination" | "planner" => false,
             _ => true,
         };
         if stands {

@@ -10,6 +10,9 @@ pub fn topic() {
     of_several_candidates_the_best_lands();
     where_no_candidate_is_proven_nothing_lands();
     an_owner_finds_its_parts_well();
+    an_agent_plans_and_a_person_says_yes();
+    a_plan_that_does_not_hold_goes_back_with_what_is_wrong();
+    a_plan_of_an_agent_is_rejected();
 }
 
 #[test]
@@ -151,7 +154,7 @@ fn of_several_candidates_the_best_lands() {
                 publish R-1 m2.1
             R-1 published orchestrator/R-1
             R-1 Finish -> IDLE
-            R-1 ended partial (1 of 5 tasks did not complete, first T-3 (failed))
+            R-1 ended completed
         "#]],
     );
 }
@@ -237,4 +240,169 @@ fn an_owner_finds_its_parts_well() {
             R-1 ended completed
         "#]],
     );
+}
+
+/// A plan of two tasks as an agent would say it, in the script's letters (a blank is a `_`).
+const PLAN: &str = "{'version':1,'title':'Two','tasks':[{'id':'a','kind':'agent','prompt':'a','writes':['a']},{'id':'b','kind':'agent','prompt':'b','writes':['b'],'needs':['a']}]}";
+
+fn said(plan: &str) -> String {
+    plan.replace('\'', "\"")
+}
+
+#[test]
+fn an_agent_plans_and_a_person_says_yes() {
+    let script = format!(
+        "
+        set agents=ada test=unit
+        quiet submit trust planner=ada text=move_auth_to_OAuth2
+        quiet auto hold=T-1.1
+        quiet ended T-1.1 exit:0 done says={}
+        harvested T-1.1 same
+        answer D-1 approve
+        crash
+        auto
+        ",
+        said(PLAN)
+    );
+    check(&script, expect![[r#"
+        > set agents=ada test=unit
+        > harvested T-1.1 same
+        T-1.1 harvested base
+        T-1.1 over
+        D-1 opened plan_approval T-1 [approve reject]
+        R-1 Escalate -> ESCALATING
+        > answer D-1 approve
+        D-1 answered approve
+        R-1 UserResponse -> EXECUTING
+        R-1 Monitor -> MONITORING
+        R-1 planned by agent:ada: 2 tasks from T-2
+        T-1 completed (it planned 2 tasks)
+        R-1 base lane L-1
+        T-2.1 claimed L-2 at base by ada
+            limit R-1 10
+            prepare L-1 for R-1 base at base
+            prepare L-2 for T-2.1 at base
+          = Decided { decision: DecisionId(1), again: false }
+        > crash
+            limit R-1 10
+            prepare L-1 for R-1 base at base
+            prepare L-2 for T-2.1 at base
+        > auto
+        R-1 base check 0
+            start R-1/b0 in L-1: unit
+        T-2.1 prepared
+            start T-2.1 in L-2: ada begins
+        R-1 base 0 exit:0
+        R-1 base freed
+        T-2.1 ran exit:0
+        T-2.1 -> Harvesting
+            harvest T-2.1 in L-2
+        T-2.1 harvested c2.1
+        T-2.1 -> Checking(0)
+            start T-2.1/v0 in L-2: unit
+        T-2.1 v0 exit:0
+        T-2.1 -> Queued
+        T-2.1 -> Merging
+            merge T-2.1: c2.1 onto base
+        T-2.1 merged m2.1 onto base
+        T-2.1 -> Advancing
+            advance T-2.1: base to m2.1
+        T-2.1 landed m2.1
+        T-2 completed
+        T-3.1 claimed L-1 at m2.1 by ada
+            prepare L-1 for T-3.1 at m2.1
+        T-3.1 prepared
+            start T-3.1 in L-1: ada begins
+        T-3.1 ran exit:0
+        T-3.1 -> Harvesting
+            harvest T-3.1 in L-1
+        T-3.1 harvested c3.1
+        T-3.1 -> Checking(0)
+            start T-3.1/v0 in L-1: unit
+        T-3.1 v0 exit:0
+        T-3.1 -> Queued
+        T-3.1 -> Merging
+            merge T-3.1: c3.1 onto m2.1
+        T-3.1 merged m3.1 onto m2.1
+        T-3.1 -> Advancing
+            advance T-3.1: m2.1 to m3.1
+        T-3.1 landed m3.1
+        T-3 completed
+        R-1 Complete -> COMPLETING
+            publish R-1 m3.1
+        R-1 published orchestrator/R-1
+        R-1 Finish -> IDLE
+        R-1 ended completed
+    "#]]);
+}
+
+#[test]
+fn a_plan_that_does_not_hold_goes_back_with_what_is_wrong() {
+    let circle = said(PLAN).replace(r#""writes":["a"]"#, r#""writes":["a"],"needs":["b"]"#);
+    let command = r#"{"version":1,"tasks":[{"id":"a","run":"curl"}]}"#;
+    let script = format!(
+        "
+        set agents=ada test=unit
+        quiet submit trust planner=ada ask=minimal text=move_auth_to_OAuth2
+        quiet auto hold=T-1.1
+        quiet ended T-1.1 exit:0 done says={circle}
+        harvested T-1.1 same
+        quiet tick +2s
+        quiet auto hold=T-1.2
+        quiet ended T-1.2 exit:0 done says={command}
+        harvested T-1.2 same
+        quiet tick +9s
+        quiet auto hold=T-1.3
+        quiet ended T-1.3 exit:0 done says={}
+        harvested T-1.3 same
+        ",
+        said(PLAN)
+    );
+    check(&script, expect![[r#"
+        > set agents=ada test=unit
+        > harvested T-1.1 same
+        T-1.1 harvested base
+        T-1.1 over wrong_output/retry (the plan is refused:)
+        T-1 retry
+        > harvested T-1.2 same
+        T-1.2 harvested base
+        T-1.2 over wrong_output/retry (the plan is refused:)
+        T-1 retry
+        > harvested T-1.3 same
+        T-1.3 harvested base
+        R-1 planned by agent:ada: 2 tasks from T-2
+        T-1 completed (it planned 2 tasks)
+        R-1 base lane L-1
+        T-2.1 claimed L-2 at base by ada
+            limit R-1 10
+            prepare L-1 for R-1 base at base
+            prepare L-2 for T-2.1 at base
+    "#]]);
+}
+
+#[test]
+fn a_plan_of_an_agent_is_rejected() {
+    let script = format!(
+        "
+        set agents=ada
+        quiet submit planner=ada text=move_auth_to_OAuth2
+        quiet auto hold=T-1.1
+        quiet ended T-1.1 exit:0 done says={}
+        quiet harvested T-1.1 same
+        answer D-1 reject
+        ",
+        said(PLAN)
+    );
+    check(&script, expect![[r#"
+        > set agents=ada
+        > answer D-1 reject
+        D-1 answered reject
+        R-1 UserResponse -> EXECUTING
+        R-1 Monitor -> MONITORING
+        R-1 cancel asked
+        T-1 cancelled (the run was cancelled)
+        R-1 Cancel -> COMPLETING
+            publish R-1 -
+          = Decided { decision: DecisionId(1), again: false }
+    "#]]);
 }

@@ -1,7 +1,7 @@
 //! The language of the scripts.
 //!
 //! ```text
-//! submit [key=K] [prio=high] [mode=plan] [ask=minimal|collaborative] [jobs=2] [trust] [approve=always] [text=W] | TASKS
+//! submit [key=K] [prio=high] [mode=plan] [ask=minimal|collaborative] [jobs=2] [trust] [approve=always] [planner=ada] [text=W] | TASKS
 //!        TASKS: name [read|ext|ask|agent|flow] [needs=a,b] [verify=unit,lint] [writes=src/**] [res=db] [prio=high] [est=60]
 //!               [retry=1] [in=parent] [most=0.5] [comp] [probe] [idem] [derived] [env=production] [type=deployment] [milestone=M]; …    and before them  [stop] [final=check] [max=2]
 //!               [minutes=5] [spawns=3] [usd=1] [tokens=9] [order] [levels] [lead|votes|owned];
@@ -355,7 +355,7 @@ impl Script {
                 other => panic!("{other:?} is no end"),
             },
         };
-        let tail = words.key("says").unwrap_or("").replace('_', " ");
+        let tail = words.key("says").unwrap_or("").replace('_', " ").replace("\\n", "\n");
         let agent = words.plain.get(3).map(|word| {
             let limited_until = (*word == "quota").then(|| self.now.plus_ms(3_600_000));
             let usage = Usage { tokens: 1000, usd: Some(0.25) };
@@ -547,6 +547,7 @@ impl Script {
             },
             jobs: words.key("jobs").map(|text| text.parse().expect("a number")),
             key: words.key("key").map(str::to_owned),
+            planner: words.key("planner").map(str::to_owned),
             trust: words.has("trust"),
             environment: words.key("env").map(str::to_owned),
             ..Request::default()

@@ -14,6 +14,9 @@ pub fn event(state: &State, event: &Event) -> String {
             let count = if *as_asked { state.run(*run).map_or(0, |run| run.tasks.len()) } else { tasks.len() };
             format!("{run} planned by {}: {count} tasks from {first}, base {base:?}", info.source)
         }
+        Event::PlanAdopted { run, info, first, tasks, .. } => {
+            format!("{run} planned by {}: {} tasks from {first}", info.source, tasks.len())
+        }
         Event::RunApproved { run } => format!("{run} approved"),
         Event::RunMoved { run, to, trigger } => format!("{run} {trigger:?} -> {to}"),
         Event::RunStopping { run } => format!("{run} stopping"),
