@@ -86,7 +86,7 @@ pub fn proposed(state: &State, run: &Run, task: &Task, id: AttemptId, said: &str
     let adopted = match adopt(state, run, task, said) {
         Ok(adopted) => adopted,
         Err(wrong) => {
-            let what = format!("the plan is refused:\n{wrong}\nAnswer with the whole plan again, mended.");
+            let what = format!("the plan is refused: {wrong}\nAnswer with the whole plan again, mended.");
             return vec![Event::AttemptOver { attempt: id, failure: Some(failure::judged(&what)) }];
         }
     };
