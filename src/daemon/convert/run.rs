@@ -225,7 +225,7 @@ pub fn session(view: &View<'_>, run: &Run) -> Session {
 fn warnings(view: &View<'_>, run: &Run) -> Vec<String> {
     let told = run.warned.iter().chain(run.exhausted.as_ref()).copied().collect::<BTreeSet<_>>();
     let open = told.into_iter().filter(|_| !run.ended());
-    open.filter_map(|of| of.words(view.state, view.settings, run, view.now)).collect()
+    open.filter_map(|of| of.words(view.state, view.settings, run, view.now())).collect()
 }
 
 /// Every state a run was in.

@@ -264,7 +264,9 @@ fn an_agent_plans_and_a_person_says_yes() {
         ",
         said(PLAN)
     );
-    check(&script, expect![[r#"
+    check(
+        &script,
+        expect![[r#"
         > set agents=ada test=unit
         > harvested T-1.1 same
         T-1.1 harvested base
@@ -333,7 +335,8 @@ fn an_agent_plans_and_a_person_says_yes() {
         R-1 published orchestrator/R-1
         R-1 Finish -> IDLE
         R-1 ended completed
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -358,26 +361,29 @@ fn a_plan_that_does_not_hold_goes_back_with_what_is_wrong() {
         ",
         said(PLAN)
     );
-    check(&script, expect![[r#"
-        > set agents=ada test=unit
-        > harvested T-1.1 same
-        T-1.1 harvested base
-        T-1.1 over wrong_output/retry (the plan is refused:)
-        T-1 retry
-        > harvested T-1.2 same
-        T-1.2 harvested base
-        T-1.2 over wrong_output/retry (the plan is refused:)
-        T-1 retry
-        > harvested T-1.3 same
-        T-1.3 harvested base
-        R-1 planned by agent:ada: 2 tasks from T-2
-        T-1 completed (it planned 2 tasks)
-        R-1 base lane L-1
-        T-2.1 claimed L-2 at base by ada
-            limit R-1 10
-            prepare L-1 for R-1 base at base
-            prepare L-2 for T-2.1 at base
-    "#]]);
+    check(
+        &script,
+        expect![[r#"
+            > set agents=ada test=unit
+            > harvested T-1.1 same
+            T-1.1 harvested base
+            T-1.1 over wrong_output/retry (the plan is refused: line 1: task "a": in a circle: "a" needs "b" needs "a"; take one of these needs away (tasks[0].needs))
+            T-1 retry
+            > harvested T-1.2 same
+            T-1.2 harvested base
+            T-1.2 over wrong_output/retry (the plan is refused: task "a": only kind = "agent" and kind = "decision" may be planned here)
+            T-1 retry
+            > harvested T-1.3 same
+            T-1.3 harvested base
+            R-1 planned by agent:ada: 2 tasks from T-2
+            T-1 completed (it planned 2 tasks)
+            R-1 base lane L-1
+            T-2.1 claimed L-2 at base by ada
+                limit R-1 10
+                prepare L-1 for R-1 base at base
+                prepare L-2 for T-2.1 at base
+        "#]],
+    );
 }
 
 #[test]
@@ -393,7 +399,9 @@ fn a_plan_of_an_agent_is_rejected() {
         ",
         said(PLAN)
     );
-    check(&script, expect![[r#"
+    check(
+        &script,
+        expect![[r#"
         > set agents=ada
         > answer D-1 reject
         D-1 answered reject
@@ -404,5 +412,6 @@ fn a_plan_of_an_agent_is_rejected() {
         R-1 Cancel -> COMPLETING
             publish R-1 -
           = Decided { decision: DecisionId(1), again: false }
-    "#]]);
+    "#]],
+    );
 }
