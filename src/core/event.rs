@@ -69,6 +69,18 @@ pub enum Event {
     /// It may use this much.
     #[serde(rename = "budget.raised")]
     BudgetRaised { run: RunId, minutes: Option<f64>, spawns: Option<u32> },
+    /// Every task of a milestone is done, and a person is to see that before the run goes on.
+    #[serde(rename = "milestone.reached")]
+    MilestoneReached { run: RunId, milestone: String },
+    /// Somebody has.
+    #[serde(rename = "milestone.passed")]
+    MilestonePassed { run: RunId, milestone: String },
+    /// A run's deadline has passed.
+    #[serde(rename = "deadline.passed")]
+    DeadlinePassed { run: RunId },
+    /// Somebody was told of that; `asked`: by a question.
+    #[serde(rename = "deadline.told")]
+    DeadlineTold { run: RunId, asked: bool },
     /// A task failed and the plan stops then.
     #[serde(rename = "run.stopping")]
     RunStopping { run: RunId },

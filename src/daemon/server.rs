@@ -645,7 +645,15 @@ impl OrchestratorApiServer for Session {
 
     async fn apply(&self, run: RunId, tasks: Option<Vec<TaskId>>) -> RpcResult<ApplyReply> {
         let tasks = tasks.unwrap_or_default();
-        self.command(Act::Work, Command::Apply { run, tasks: tasks.clone() }, |_, _| Ok(())).await?;
+        let asks = self.role() != Role::Person;
+        let command = Command::Apply { run, tasks: tasks.clone(), asks };
+        let asked = self.command(Act::Work, command, move |view, reply| match reply {
+            Reply::Asked(decision) => Ok(Some(convert::apply_asked(view, run, decision))),
+            _ => Ok(None),
+        });
+        if let Some(asked) = asked.await? {
+            return Ok(asked);
+        }
         let answer = self.until(move |view| match view.run(run) {
             Ok(found) => convert::apply_reply(view, run, &tasks, &[brought(found)?]).map(Ok),
             Err(error) => Some(Err(error)),

@@ -44,7 +44,7 @@ pub use event::events;
 pub use explain::explain_reply;
 pub use memo::Memo;
 pub use outcome::{
-    apply_reply, cancel_response, checkpoint_response, restore_reply, retry_reply, status_word, undo_reply,
+    apply_asked, apply_reply, cancel_response, checkpoint_response, restore_reply, retry_reply, status_word, undo_reply,
 };
 pub use plan::{analysis, plan_reply, plan_view};
 pub use report::{finding, report};
