@@ -40,6 +40,7 @@ use crate::{
     core::{
         Command, Event, Reply, State,
         agent::FoundAgent,
+        decide::gate::Judgement,
         input::AgentWord,
         run::{Mode, Run},
     },
@@ -585,6 +586,28 @@ impl OrchestratorApiServer for Session {
             Ok(ForgetReply { summary, revision: view.revision, id: forgotten })
         });
         Ok(reply.await?)
+    }
+
+    async fn judge_ask(
+        &self,
+        root: String,
+        tool: String,
+        input: serde_json::Value,
+        judgement: serde_json::Value,
+    ) -> RpcResult<AskRuling> {
+        roles::allow(self.role(), Act::Read)?;
+        let judgement: Judgement = serde_json::from_value(judgement)
+            .map_err(|error| ApiError::new(Code::Invalid, error.to_string(), "").at_field("judgement"))?;
+        for handle in self.shared.workspaces() {
+            let (root, tool, input, judgement) = (root.clone(), tool.clone(), input.clone(), judgement.clone());
+            let ruled = ask(&handle, move |view| {
+                (view.workspace.path == root).then(|| convert::ask_ruling(view, &tool, &input, &judgement))
+            });
+            if let Some(ruled) = ruled.await.flatten() {
+                return Ok(ruled);
+            }
+        }
+        Err(ApiError::new(Code::NotFound, format!("no workspace is open at {root}"), "").into())
     }
 
     async fn wait_for_change(&self, after: u64, timeout_s: Option<f64>, run: Option<RunId>) -> RpcResult<Changes> {

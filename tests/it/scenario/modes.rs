@@ -80,8 +80,8 @@ fn a_workspace_may_ask_for_more_and_never_for_less() {
     let mut script = Script::new();
     script.play("submit ask=minimal later | a verify=-");
     let run = script.core.state.runs.get_mut(&RunId(1)).expect("a run");
-    let mut facts = orchestrator::core::facts::Facts::default();
-    facts.interaction = Some(Interaction::Collaborative);
+    let mut facts =
+        orchestrator::core::facts::Facts { interaction: Some(Interaction::Collaborative), ..Default::default() };
     run.facts = Some(std::sync::Arc::new(facts.clone()));
     assert_eq!(run.interaction(), Interaction::Collaborative);
     run.request.interaction = Interaction::Collaborative;
