@@ -362,12 +362,31 @@ pub struct DecisionsConfig {
     pub half_life_days: f64,
     /// Whether what can be taken back may be tried, verified, and kept or undone.
     pub probation: bool,
+    /// How many of the gate's verdicts are kept, and for how long.
+    pub cache: CacheConfig,
+}
+
+/// Verdicts that are kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CacheConfig {
+    /// How many; 0 = none.
+    pub size: usize,
+    /// Seconds.
+    pub ttl_s: u64,
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        CacheConfig { size: 1000, ttl_s: 3600 }
+    }
 }
 
 impl Default for DecisionsConfig {
     fn default() -> Self {
         let Decisions { threshold, critical, audit, half_life_days, probation } = Decisions::default();
-        DecisionsConfig { threshold, critical, audit, half_life_days, probation }
+        let cache = CacheConfig::default();
+        DecisionsConfig { threshold, critical, audit, half_life_days, probation, cache }
     }
 }
 
@@ -631,7 +650,7 @@ impl Config {
     /// What the core is told.
     pub fn settings(&self) -> Settings {
         let RetryConfig { max, base_s, jitter, cap_s } = self.retry;
-        let DecisionsConfig { threshold, critical, audit, half_life_days, probation } = self.decisions;
+        let DecisionsConfig { threshold, critical, audit, half_life_days, probation, cache: _ } = self.decisions;
         let after = |seconds: f64| (seconds > 0.0).then_some((seconds * 1000.0) as u64);
         Settings {
             workers: self.workflow.workers,

@@ -36,7 +36,7 @@ pub use result::{
     ApplyReply, DiffReply, GarbageReply, LogReply, PlanReply, Report, RestoreReply, RetryReply, RunList, UndoReply,
     WhyReply,
 };
-pub use score::{DecisionHistory, ForgetReply, Scorecard};
+pub use score::{AskRuling, DecisionHistory, ForgetReply, Scorecard};
 pub use session::{
     DaemonStatus, ExplainReply, FactsReply, Hello, PROTOCOL, Role, StopReply, TrustReply, Welcome, allowed_env,
 };
@@ -109,6 +109,17 @@ pub trait OrchestratorApi {
     /// An answer that held for a kind of action no longer does. Persons only.
     #[method(name = "forget_rule", param_kind = map)]
     async fn forget_rule(&self, id: String) -> RpcResult<ForgetReply>;
+
+    /// What is remembered and learned of something that a session outside any run wants to do, in the workspace whose
+    /// checkout is at `root`; `judgement` is what the rules say. Needs no greeting, and changes nothing.
+    #[method(name = "judge_ask", param_kind = map)]
+    async fn judge_ask(
+        &self,
+        root: String,
+        tool: String,
+        input: serde_json::Value,
+        judgement: serde_json::Value,
+    ) -> RpcResult<AskRuling>;
 
     /// Events after a revision; waits for the first where there is none, at most `timeout_s` seconds (default 30, most 300).
     #[method(name = "wait_for_change", param_kind = map)]

@@ -138,6 +138,17 @@ pub struct RememberedRule {
     pub at: Time,
 }
 
+/// What is remembered and learned of something that a session wants to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskRuling {
+    /// `allow`, `deny`, or `ask` where a person is to say.
+    pub decision: String,
+    /// Who stands for it: a remembered rule's id, `learned`, or why a person is asked.
+    pub by: String,
+    /// One sentence.
+    pub reason: String,
+}
+
 /// A remembered rule is forgotten.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForgetReply {

@@ -103,6 +103,8 @@ pub struct Session {
     pub state: RunState,
     /// How it ended; null while it has not.
     pub outcome: Option<Outcome>,
+    /// How much a person is asked: minimal, checkpoint or collaborative.
+    pub interaction: String,
     /// Every state it was in.
     pub transition_history: Vec<Transition>,
     /// How far it is.

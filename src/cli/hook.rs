@@ -1,5 +1,6 @@
 //! `hook permission`: Claude Code's own sessions under the same gate. It reads the hook's JSON from standard input and
-//! answers at once, from rules alone: no daemon is needed, and none is started.
+//! answers at once, from rules. A daemon that runs and has the workspace open is asked what was remembered and learned,
+//! within milliseconds; none is needed, and none is started.
 //!
 //! `PreToolUse` is answered allow, ask or deny. `PermissionRequest` comes when Claude Code is about to ask the user: it
 //! is answered allow or deny, or with silence, and then the user is asked.
@@ -7,6 +8,7 @@
 use std::{
     io::{self, Read},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::Deserialize;
@@ -17,6 +19,8 @@ use super::{
     exit::{CliError, Exit},
 };
 use crate::{
+    api::AskRuling,
+    client::brief,
     config::{Config, Places},
     core::decide::{
         effects::Touched,
@@ -29,6 +33,9 @@ use crate::{
 
 /// Longest input that is read: Claude Code sends whole files to `Write`.
 const INPUT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// How long a daemon that runs has for its word; without one, rules alone answer.
+const DAEMON_MAX: Duration = Duration::from_millis(5);
 
 /// What Claude Code sends; it sends more, and what it sends may grow.
 #[derive(Debug, Deserialize)]
@@ -112,7 +119,23 @@ fn answer(input: &HookInput, workspace: &Path) -> Result<HookAnswer, String> {
     };
     let ask = Ask { tool: &input.tool_name, input: &input.tool_input };
     let judgement = gate::judge(&rules, &ask, &place, &known, &RealPaths);
-    Ok(decided(&judgement, input.permission_mode.as_deref()))
+    let own = decided(&judgement, input.permission_mode.as_deref());
+    if judgement.verdict == Verdict::Deny {
+        return Ok(own);
+    }
+    let asked = json!({
+        "root": place.root, "tool": input.tool_name, "input": input.tool_input, "judgement": judgement,
+    });
+    let ruled = brief::call::<AskRuling>(&places.socket(), "judge_ask", asked, DAEMON_MAX);
+    Ok(match ruled {
+        Some(ruled) if ruled.decision == "deny" => {
+            HookAnswer { decision: "deny", reason: format!("orchestrator: {}", ruled.reason) }
+        }
+        Some(ruled) if ruled.decision == "allow" => {
+            HookAnswer { decision: "allow", reason: format!("orchestrator: {}", ruled.reason) }
+        }
+        _ => own,
+    })
 }
 
 /// The answer to a judgement. What neither rules nor effects decide is the user's, and they may have said so for the

@@ -155,7 +155,8 @@ fn dispatch(cli: Cli, console: &mut Console) -> Result<Exit, CliError> {
             true => explain::commands(console, &workspace),
             false => explain::command(console, &workspace, &text),
         },
-        Some(Verb::Policy { what }) => match what {
+        // What was remembered is the daemon's to forget; everything else about rules is in files.
+        Some(Verb::Policy { what }) if !policy::of_daemon(&what) => match what {
             PolicyWhat::Check { lane, environment, task, command } => {
                 policy::check(console, &workspace, &explain::Asked { lane, environment, task }, &command)
             }
@@ -303,7 +304,8 @@ async fn verbs<C: OrchestratorApiClient + Sync>(
         Verb::Decisions { what: Some(DecisionsWhat::History { last }) } => {
             decisions::history(client, console, last).await
         }
-        Verb::Decisions { what: Some(DecisionsWhat::Forget { id }) } => decisions::forget(client, console, id).await,
+        Verb::Decisions { what: Some(DecisionsWhat::Forget { id }) }
+        | Verb::Policy { what: PolicyWhat::Forget { id } } => decisions::forget(client, console, id).await,
         Verb::Facts => inspect::facts(client, console).await,
         Verb::Gc => admin::gc(client, console).await,
         Verb::Agents => inspect::agents(client, console).await,

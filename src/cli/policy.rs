@@ -5,6 +5,7 @@ use std::{fs, ops::ControlFlow, path::Path, sync::Arc};
 use serde_json::json;
 
 use super::{
+    args::PolicyWhat,
     console::Console,
     exit::{CliError, Exit},
     explain::{Asked, command_view},
@@ -17,6 +18,7 @@ use crate::{
         decide::{
             gate::Place,
             hindsight::Hindsight,
+            learned::{Reach, Remembered},
             policy::{PolicyError, Tier, without},
         },
     },
@@ -49,6 +51,34 @@ pub fn check(console: &mut Console, workspace: &Path, asked: &Asked, words: &[St
     })
 }
 
+/// Whether it is about an answer that was remembered rather than about files of rules.
+pub fn of_daemon(what: &PolicyWhat) -> bool {
+    let PolicyWhat::Forget { id } = what else { return false };
+    let number = id.strip_prefix("always-").or(id.strip_prefix("never-"));
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// The answers that were remembered in this workspace, from its journal; none where there is no journal yet.
+fn remembered(workspace: &Path) -> Vec<Remembered> {
+    let mut rules: Vec<Remembered> = Vec::new();
+    let Ok(dir) = daemon::folder_of(workspace) else { return rules };
+    // What is damaged is `journal verify`'s to say; whatever was read stands.
+    let _ = verify::read(&dir, &mut |commit| {
+        let about = |name: &[u8]| commit.events.windows(name.len()).any(|part| part == name);
+        if about(b"\"rule.remembered\"") || about(b"\"rule.forgotten\"") {
+            for event in serde_json::from_slice::<Vec<Event>>(&commit.events).unwrap_or_default() {
+                match event {
+                    Event::RuleRemembered { rule } => rules.push(*rule),
+                    Event::RuleForgotten { id } => rules.retain(|rule| rule.id != id),
+                    _ => {}
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    });
+    rules
+}
+
 /// Every rule in force, with where it stands, and what was left out.
 pub fn list(console: &mut Console, workspace: &Path) -> Result<Exit, CliError> {
     let places = places()?;
@@ -72,10 +102,27 @@ pub fn list(console: &mut Console, workspace: &Path) -> Result<Exit, CliError> {
         .collect();
     let files: Vec<String> =
         policy::files(&places, Some(workspace)).iter().map(|(_, path)| path.display().to_string()).collect();
-    let summary = format!("{} rules, {} error patterns, version {}", rules.len(), patterns.len(), policy.version);
+    let answers = remembered(workspace);
+    let of_answers: Vec<serde_json::Value> = answers
+        .iter()
+        .map(|rule| {
+            let reach = match rule.reach {
+                Reach::Run(run) => run.to_string(),
+                Reach::Always => "workspace".to_owned(),
+            };
+            json!({
+                "id": rule.id, "sort": rule.sort, "verdict": if rule.yes { "allow" } else { "deny" }, "reach": reach,
+                "decision": rule.decision, "at": rule.at.rfc3339(),
+            })
+        })
+        .collect();
+    let mut summary = format!("{} rules, {} error patterns, version {}", rules.len(), patterns.len(), policy.version);
+    if !answers.is_empty() {
+        summary += &format!("; {} remembered", answers.len());
+    }
     let object = json!({
         "summary": summary, "policy_version": policy.version, "rules": rules, "error_patterns": patterns,
-        "notes": policy.notes, "files": files,
+        "remembered": of_answers, "notes": policy.notes, "files": files,
     });
     console.reply(&object, |_, paint| {
         let mut text = format!("{summary}\n");
@@ -92,6 +139,19 @@ pub fn list(console: &mut Console, workspace: &Path) -> Result<Exit, CliError> {
         }
         for pattern in &policy.error_patterns {
             text += &format!("failure   {}\n  {}\n", paint.bold(&pattern.id), pattern.text.as_str());
+        }
+        for rule in &answers {
+            let reach = match rule.reach {
+                Reach::Run(run) => format!("in {run}"),
+                Reach::Always => "in this workspace".to_owned(),
+            };
+            let verdict = if rule.yes { "allow" } else { "deny" };
+            text += &format!(
+                "{verdict:9} answer    {}\n  {} {reach}\n  {}\n",
+                paint.bold(&rule.id),
+                rule.sort,
+                paint.dim(&format!("you said so to {} (orchestrator policy forget {})", rule.decision, rule.id)),
+            );
         }
         for note in &policy.notes {
             text += &format!("{} {note}\n", paint.yellow("!"));

@@ -238,6 +238,7 @@ pub fn decision() -> Decision {
 /// The state of a workspace in which [`report`]'s run ended and another waits for [`decision`].
 pub fn state() -> OrchestratorState {
     let session = |id, description: &str, state, outcome, progress, open, result| Session {
+        interaction: "checkpoint".to_owned(),
         request_id: RunId(id),
         description: description.into(),
         state,

@@ -270,6 +270,10 @@ pub fn after(state: &State, settings: &Settings, event: &Event, effects: &mut Ve
         | Event::LeaseRenewed { .. }
         | Event::TaskParked { .. }
         | Event::NoteAdded { .. }
+        | Event::MilestoneReached { .. }
+        | Event::MilestonePassed { .. }
+        | Event::DeadlinePassed { .. }
+        | Event::DeadlineTold { .. }
         | Event::AgentsFound { .. }
         | Event::AccountLimited { .. }
         | Event::AccountFree { .. }

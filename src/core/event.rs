@@ -84,6 +84,18 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         day: Option<(u64, f64)>,
     },
+    /// Every task of a milestone is done, and a person is to see that before the run goes on.
+    #[serde(rename = "milestone.reached")]
+    MilestoneReached { run: RunId, milestone: String },
+    /// Somebody has.
+    #[serde(rename = "milestone.passed")]
+    MilestonePassed { run: RunId, milestone: String },
+    /// A run's deadline has passed.
+    #[serde(rename = "deadline.passed")]
+    DeadlinePassed { run: RunId },
+    /// Somebody was told of that; `asked`: by a question.
+    #[serde(rename = "deadline.told")]
+    DeadlineTold { run: RunId, asked: bool },
     /// A task failed and the plan stops then.
     #[serde(rename = "run.stopping")]
     RunStopping { run: RunId },

@@ -6,7 +6,7 @@
 
 use super::{
     Ctx, bisect,
-    decide::start,
+    decide::{mode, start},
     event::Event,
     graph, land,
     plan::spec::{Kind, Part},
@@ -67,7 +67,8 @@ fn due_of(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex) -> Vec<Event> {
     if !matches!(run.state, RunState::Executing | RunState::Monitoring) || run.cancelled {
         return Vec::new();
     }
-    let may_use = run.exhausted.is_none() && run.allowed.spawns.is_none_or(|most| run.spawned < most);
+    let may_use = !run.halted() && run.allowed.spawns.is_none_or(|most| run.spawned < most);
+    let may_use = may_use && !mode::holds(state, run);
     let starts = !run.stopping && may_use && !(run.in_order() && index.trying() > 0);
     if !run.again.is_empty()
         && let Some(event) = bisect::land_again(state, run, state.free_lane(ctx.settings.lanes_max))
@@ -123,7 +124,7 @@ fn base_is_wanted(state: &State, run: &Run, index: &RunIndex) -> bool {
 /// Whether a task may start beside those of its run that are under way: a place is free, nobody has the same token or
 /// writes the same files.
 pub fn may_start(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex, task: &Task) -> bool {
-    let may_use = run.exhausted.is_none() && run.allowed.spawns.is_none_or(|most| run.spawned < most);
+    let may_use = !run.halted() && run.allowed.spawns.is_none_or(|most| run.spawned < most);
     if !may_use || (run.in_order() && index.trying() > 0) {
         return false;
     }
@@ -146,7 +147,7 @@ fn nobody_reads(state: &State, run: &Run, index: &RunIndex) -> bool {
     // Not while it is open what becomes of a failed one: it may be due again at once.
     matches!(run.shared, Shared::Ready(_))
         && index.trying_shared == 0
-        && (index.ready_shared.is_empty() || run.stopping || run.cancelled || run.exhausted.is_some())
+        && (index.ready_shared.is_empty() || run.stopping || run.cancelled || run.halted())
         && state.index.failed.is_empty()
 }
 

@@ -32,6 +32,9 @@ pub struct Facts {
     /// What a new lane needs, as the workspace's own configuration has it.
     #[serde(skip_serializing_if = "LaneNeeds::is_empty")]
     pub lanes: LaneNeeds,
+    /// How much the workspace's own configuration wants to be asked, at least.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interaction: Option<super::run::Interaction>,
     /// Playbooks and skills that the workspace brings itself and those of the user, as they were when it was looked at.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub playbooks: Vec<ProjectPlaybook>,

@@ -75,6 +75,8 @@ pub enum Command {
         run: RunId,
         /// Only these tasks; empty = all.
         tasks: Vec<TaskId>,
+        /// A session says so: where the run's mode wants a person's word, one is asked.
+        asks: bool,
     },
     /// Take the newest apply back.
     Undo(RunId),

@@ -100,6 +100,8 @@ pub enum Reply {
         /// Whether it was answered so before.
         again: bool,
     },
+    /// A person is asked first.
+    Asked(DecisionId),
     /// These runs were forgotten.
     Dropped(Vec<RunId>),
     /// A checkpoint was saved.

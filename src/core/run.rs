@@ -197,7 +197,7 @@ pub enum Mode {
 }
 
 /// How much a person wants to be asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Interaction {
     /// Only for effects outside and over budget.
@@ -233,6 +233,19 @@ pub enum ApprovePlan {
     Never,
 }
 
+/// Whether the result is to be offered for the checkout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApplyWish {
+    /// As the interaction mode says.
+    #[default]
+    Auto,
+    /// At the end.
+    Ask,
+    /// It stays on its branch until a person brings it in.
+    Never,
+}
+
 /// What was asked for, as it is stored.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -249,6 +262,9 @@ pub struct Request {
     pub interaction: Interaction,
     /// When the plan needs a yes.
     pub approve_plan: ApprovePlan,
+    /// Whether its result is offered.
+    #[serde(skip_serializing_if = "is_default")]
+    pub apply: ApplyWish,
     /// `staging`, `production`, …: what policy sees as `environment`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
@@ -550,6 +566,18 @@ pub struct Run {
     /// A task failed and the plan says to stop then.
     #[serde(default)]
     pub stopping: bool,
+    /// The milestone that it has reached and that a person is to see before it goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub milestone: Option<String>,
+    /// Milestones that a person has seen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub milestones_seen: Vec<String>,
+    /// Its deadline has passed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deadline_passed: bool,
+    /// Somebody was told of that, or asked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deadline_told: bool,
     /// Every time it entered the checkout.
     #[serde(default)]
     pub applies: Vec<Apply>,
@@ -636,6 +664,10 @@ impl Run {
             cancelled: false,
             approved: false,
             stopping: false,
+            milestone: None,
+            milestones_seen: Vec::new(),
+            deadline_passed: false,
+            deadline_told: false,
             applies: Vec::new(),
             bringing: None,
             refusal: None,
@@ -644,6 +676,17 @@ impl Run {
             looking: false,
             shared_notes: Vec::new(),
         }
+    }
+
+    /// How much to ask: what was asked for, or what the workspace's own files say where that is more.
+    pub fn interaction(&self) -> Interaction {
+        let of_workspace = self.facts.as_ref().and_then(|facts| facts.interaction);
+        of_workspace.map_or(self.request.interaction, |least| least.max(self.request.interaction))
+    }
+
+    /// Whether it starts nothing more until somebody says how it goes on.
+    pub fn halted(&self) -> bool {
+        (self.exhausted.is_some() || self.milestone.is_some()) && !self.stopping
     }
 
     /// The commit new lanes start at.

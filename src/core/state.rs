@@ -142,6 +142,8 @@ pub enum Alarm {
     Lease(AttemptId),
     /// An agent has waited long enough for an answer.
     Ask(AttemptId, String),
+    /// A run's deadline passes.
+    Deadline(RunId),
 }
 
 /// How long an agent waits for an answer before it is told "not now", milliseconds.
@@ -248,6 +250,7 @@ impl State {
         if let Some(key) = &request.key {
             self.keys.insert(key.clone(), (run, at));
         }
+        self.index.alarms.extend(request.deadline.map(|due| (due, Alarm::Deadline(run))));
         self.runs.insert(run, Run::new(run, request, at));
         self.index.runs.insert(run, RunIndex::default());
         self.index.dirty.insert(run);
@@ -330,6 +333,18 @@ impl State {
                 });
                 self.set_limit(*run);
             }
+            Event::MilestoneReached { run, milestone } => {
+                self.change(*run, |run| run.milestone = Some(milestone.clone()));
+            }
+            Event::MilestonePassed { run, milestone } => self.change(*run, |run| {
+                run.milestone = None;
+                run.milestones_seen.push(milestone.clone());
+            }),
+            Event::DeadlinePassed { run } => {
+                self.forget_alarm(&Alarm::Deadline(*run));
+                self.change(*run, |run| run.deadline_passed = true);
+            }
+            Event::DeadlineTold { run, .. } => self.change(*run, |run| run.deadline_told = true),
             Event::RunStopping { run } => {
                 self.change(*run, |run| run.stopping = true);
                 self.set_limit(*run);
@@ -350,6 +365,7 @@ impl State {
                     run.ended_at = Some(at);
                 });
                 self.ask_no_more(*run);
+                self.forget_alarm(&Alarm::Deadline(*run));
                 self.set_limit(*run);
                 self.index.runs.remove(run);
                 self.index.dirty.remove(run);
@@ -370,6 +386,7 @@ impl State {
                     run.bisect = None;
                     run.unexplained = None;
                     run.again.clear();
+                    run.milestone = None;
                     run.round += 1;
                     for check in &mut run.finals {
                         check.result = None;
@@ -379,6 +396,8 @@ impl State {
                         check.result.take_if(|result| !result.conclusive());
                     }
                 });
+                self.set_deadline(*run);
+                self.ask_no_more(*run);
                 self.index_run(*run);
             }
             Event::RunsDropped { runs } => self.drop_runs(at, runs),
@@ -824,10 +843,13 @@ impl State {
                 run.bringing = Some(Bringing::Apply { tasks: tasks.clone(), number: *number, tip });
                 run.refusal = None;
             }),
-            Event::Applied { run, apply } => self.change(*run, |run| {
-                run.bringing = None;
-                run.applies.push(apply.clone());
-            }),
+            Event::Applied { run, apply } => {
+                self.change(*run, |run| {
+                    run.bringing = None;
+                    run.applies.push(apply.clone());
+                });
+                self.ask_no_more(*run);
+            }
             Event::UndoBegun { run, number } => {
                 self.change(*run, |run| {
                     run.bringing = Some(Bringing::Undo { number: *number });
@@ -885,6 +907,7 @@ impl State {
         let open: Vec<RunId> = self.runs.values().filter(|run| !run.ended()).map(|run| run.id).collect();
         for run in open {
             self.index_run(run);
+            self.set_deadline(run);
         }
         for run in self.runs.values() {
             self.index.lanes.extend(run.shared.lane());
@@ -923,6 +946,13 @@ impl State {
                 }
             }
         }
+    }
+
+    /// A deadline that has not passed yet is due at its time.
+    fn set_deadline(&mut self, run: RunId) {
+        let waits = self.runs.get(&run).filter(|run| !run.ended() && !run.deadline_passed);
+        let due = waits.and_then(|run| run.request.deadline);
+        self.index.alarms.extend(due.map(|due| (due, Alarm::Deadline(run))));
     }
 
     /// Keeps the table of deadlines in step with what a run may use.

@@ -5,6 +5,7 @@ use super::{
     agent::{AgentEnd, Note},
     coordinate,
     decide::{
+        self,
         decision::{Answer, By, DecisionState},
         learned::{Reach, Remembered},
     },
@@ -41,7 +42,8 @@ pub fn command(state: &State, command: Command, ctx: &mut Ctx) -> Result<(Vec<Ev
         Command::CancelRun(run) => cancel_run(state, run),
         Command::CancelTask(task) => cancel_task(state, task),
         Command::Retry { run, task } => retry(state, run, task),
-        Command::Apply { run, tasks } => apply(state, run, tasks),
+        Command::Apply { run, tasks, asks: false } => apply(state, run, tasks),
+        Command::Apply { run, tasks, asks: true } => ask_to_apply(state, run, tasks, ctx),
         Command::Undo(run) => undo(state, run),
         Command::Trust { hash } => Ok((vec![Event::Trusted { hash }], Reply::None)),
         Command::SaveCheckpoint { run, label, position } => save(state, run, label, position, ctx),
@@ -354,7 +356,25 @@ fn way_back_in(run: RunId) -> impl Iterator<Item = Event> {
     path.into_iter().map(move |(to, trigger)| Event::RunMoved { run, to, trigger })
 }
 
-fn apply(state: &State, id: RunId, tasks: Vec<TaskId>) -> Result<(Vec<Event>, Reply), Rejection> {
+/// A session's word does not bring a result in where a person wants to say so.
+fn ask_to_apply(state: &State, id: RunId, tasks: Vec<TaskId>, ctx: &Ctx) -> Result<(Vec<Event>, Reply), Rejection> {
+    let applied = apply(state, id, tasks.clone())?;
+    let run = &state.runs[&id];
+    if decide::mode::session_may_apply(run) {
+        return Ok(applied);
+    }
+    if let Some(decision) = decide::mode::offered(state, run) {
+        return Ok((Vec::new(), Reply::Asked(decision)));
+    }
+    if !tasks.is_empty() || !run.ended() {
+        let hint = format!("tell the person you work for: orchestrator apply {id}");
+        return Err(Rejection::Invalid(format!("a part of {id} is a person's to bring in"), hint));
+    }
+    let decision = DecisionId(state.last.decision + 1);
+    Ok((vec![decide::mode::ask_apply(state, ctx, run)], Reply::Asked(decision)))
+}
+
+pub(super) fn apply(state: &State, id: RunId, tasks: Vec<TaskId>) -> Result<(Vec<Event>, Reply), Rejection> {
     let run = state.run(id).ok_or_else(|| Rejection::NotFound(format!("run {id}")))?;
     idle_checkout(state, id)?;
     if run.landed.is_empty() {

@@ -5,7 +5,7 @@
 use super::{
     Ctx, Report,
     agent::Ask,
-    bisect, budget, effect,
+    bisect, budget, decide, effect,
     event::Event,
     input::AgentSaid,
     job::{End, JobId, JobResult},
@@ -448,7 +448,7 @@ fn due_of(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex) -> Vec<Event> {
 
 /// Whether anything of a run goes on without anybody's answer.
 fn goes_on(state: &State, run: &Run, index: &RunIndex) -> bool {
-    if run.exhausted.is_some() && !run.stopping { index.going(state) > 0 } else { index.moving(state) }
+    if run.halted() { index.going(state) > 0 } else { index.moving(state) }
 }
 
 /// Tasks of a run that was cancelled, or that stops after a failure: all that no process stands for is over.
@@ -513,6 +513,9 @@ fn completing(state: &State, ctx: &Ctx, run: &Run) -> Vec<Event> {
     let (outcome, why) = outcome(state, run);
     let mut events: Vec<Event> = moved(run, Trigger::Finish).into_iter().collect();
     events.push(Event::RunEnded { run: run.id, outcome, why });
+    if matches!(outcome, Outcome::Completed | Outcome::Partial) {
+        events.extend(decide::mode::offer(state, ctx, run));
+    }
     events
 }
 

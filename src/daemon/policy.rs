@@ -13,6 +13,7 @@ use crate::{
     core::{
         Settings,
         decide::{
+            cache::{self, Looking, Verdicts},
             gate::{self, Ask, Judgement, Links, Place, Verdict},
             policy::{Known, Policy, PolicyError, Source, Tier},
         },
@@ -68,6 +69,14 @@ pub struct InForce {
     places: Places,
     workspace: PathBuf,
     read: Mutex<Option<Read>>,
+    given: Mutex<Given>,
+}
+
+/// Verdicts that were given.
+#[derive(Debug, Default)]
+struct Given {
+    verdicts: Verdicts,
+    again: u64,
 }
 
 /// A policy, and its files as they were when it was read.
@@ -83,7 +92,18 @@ type Stamp = (i64, i64, u64, u64);
 impl InForce {
     /// The rules of this workspace; nothing is read yet.
     pub fn new(places: Places, workspace: PathBuf) -> InForce {
-        InForce { places, workspace, read: Mutex::new(None) }
+        InForce { places, workspace, read: Mutex::new(None), given: Mutex::default() }
+    }
+
+    /// With room for so many verdicts, each kept for so many seconds.
+    pub fn keeping(mut self, size: usize, ttl_s: u64) -> InForce {
+        self.given = Mutex::new(Given { verdicts: Verdicts::new(size, ttl_s), again: 0 });
+        self
+    }
+
+    /// How many verdicts were given again rather than found anew.
+    pub fn given_again(&self) -> u64 {
+        self.given.lock().unwrap_or_else(PoisonError::into_inner).again
     }
 
     /// The rules as their files have them now.
@@ -132,7 +152,22 @@ impl InForce {
             Ok(policy) => (policy, None),
             Err(error) => (Arc::new(Policy::builtin().unwrap_or_default()), Some(error)),
         };
-        let mut judgement = gate::judge(&policy, ask, place, known, &RealPaths);
+        let at = known.now;
+        let key = cache::key(ask, place, known, (&policy.version, policy.ended(at)));
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        if broken.is_none()
+            && let Some(judgement) = given.verdicts.get(&key, at, &RealPaths).cloned()
+        {
+            given.again += 1;
+            return judgement;
+        }
+        drop(given);
+        let looking = Looking::new(&RealPaths);
+        let mut judgement = gate::judge(&policy, ask, place, known, &looking);
+        if broken.is_none() {
+            let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+            given.verdicts.put(key, judgement.clone(), looking.looked(), at);
+        }
         if let Some(error) = broken.filter(|_| judgement.verdict != Verdict::Deny) {
             judgement.verdict = Verdict::Escalate;
             judgement.why = "rule".to_owned();
@@ -239,6 +274,52 @@ mod tests {
         assert!(broken.reasons[0].contains("policy.toml"), "{broken:?}");
         fs::remove_file(&file).expect("removed");
         assert_eq!(judge().verdict, Verdict::Allow);
+    }
+
+    #[test]
+    fn a_verdict_is_given_again_while_rules_and_paths_are_what_they_were() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let root = fs::canonicalize(dir.path()).expect("it is there");
+        let places = Places { state: root.clone(), runtime: root.clone(), config: root.join("config") };
+        let lane = root.join("lane");
+        fs::create_dir_all(lane.join("src")).expect("made");
+        fs::create_dir_all(&places.config).expect("made");
+        let policy = places.config.join("policy.toml");
+        let rules = InForce::new(places, root.join("repo"));
+        let text = |path: &Path| path.display().to_string();
+        let place = Place { cwd: text(&lane), root: text(&lane), lane: true, ..Place::default() };
+        let input = serde_json::json!({"file_path": "src/a.rs", "content": "x"});
+        let at = |seconds: u64| Known {
+            now: crate::time::Timestamp(seconds * 1000),
+            task: Some(TaskKnown { kind_of_work: "fix".into(), kind: "agent".into(), ..TaskKnown::default() }),
+            environment: Some("staging".into()),
+            ..Known::default()
+        };
+        let judge = |seconds| rules.judge(&Ask { tool: "Write", input: &input }, &place, &at(seconds));
+        assert_eq!((judge(0).verdict, rules.given_again()), (Verdict::Allow, 0));
+        assert_eq!((judge(1).verdict, rules.given_again()), (Verdict::Allow, 1));
+        // An hour is over.
+        assert_eq!((judge(3601).verdict, rules.given_again()), (Verdict::Allow, 1));
+        assert_eq!((judge(3602).verdict, rules.given_again()), (Verdict::Allow, 2));
+        // A rule forbids it: what was said before counts for nothing, and neither does it once the rule has ended.
+        let rule = "version = 1\n[[rules]]\nid = \"no\"\nwhen = \"tool.name == 'Write'\"\nverdict = \"deny\"\nexpires = 1970-01-02\n";
+        fs::write(&policy, rule).expect("written");
+        assert_eq!((judge(3603).verdict, rules.given_again()), (Verdict::Deny, 2));
+        assert_eq!((judge(3604).verdict, rules.given_again()), (Verdict::Deny, 3));
+        assert_eq!((judge(86_400).verdict, rules.given_again()), (Verdict::Allow, 3));
+        fs::remove_file(&policy).expect("removed");
+        // The folder becomes a link out of the lane: the same words are another thing.
+        judge(86_401);
+        assert_eq!((judge(86_402).verdict, rules.given_again()), (Verdict::Allow, 4));
+        fs::remove_dir(lane.join("src")).expect("removed");
+        std::os::unix::fs::symlink("/etc", lane.join("src")).expect("made");
+        let out = judge(86_403);
+        assert_ne!(out.verdict, Verdict::Allow, "{out:?}");
+        assert_eq!(rules.given_again(), 4);
+        // What cannot be taken back is judged anew each time.
+        let grave = serde_json::json!({"command": "rm -rf /home/u/photos"});
+        let again = |seconds| rules.judge(&Ask { tool: "Bash", input: &grave }, &place, &at(seconds)).verdict;
+        assert_eq!((again(86_404), again(86_405), rules.given_again()), (Verdict::Escalate, Verdict::Escalate, 4));
     }
 
     #[test]

@@ -40,6 +40,7 @@ use crate::{
     core::{
         Command, Event, Reply, State,
         agent::FoundAgent,
+        decide::gate::Judgement,
         input::AgentWord,
         run::{Mode, Run},
     },
@@ -587,6 +588,28 @@ impl OrchestratorApiServer for Session {
         Ok(reply.await?)
     }
 
+    async fn judge_ask(
+        &self,
+        root: String,
+        tool: String,
+        input: serde_json::Value,
+        judgement: serde_json::Value,
+    ) -> RpcResult<AskRuling> {
+        roles::allow(self.role(), Act::Read)?;
+        let judgement: Judgement = serde_json::from_value(judgement)
+            .map_err(|error| ApiError::new(Code::Invalid, error.to_string(), "").at_field("judgement"))?;
+        for handle in self.shared.workspaces() {
+            let (root, tool, input, judgement) = (root.clone(), tool.clone(), input.clone(), judgement.clone());
+            let ruled = ask(&handle, move |view| {
+                (view.workspace.path == root).then(|| convert::ask_ruling(view, &tool, &input, &judgement))
+            });
+            if let Some(ruled) = ruled.await.flatten() {
+                return Ok(ruled);
+            }
+        }
+        Err(ApiError::new(Code::NotFound, format!("no workspace is open at {root}"), "").into())
+    }
+
     async fn wait_for_change(&self, after: u64, timeout_s: Option<f64>, run: Option<RunId>) -> RpcResult<Changes> {
         let wait = timeout_s.unwrap_or(30.0);
         if !(0.0..=WAIT_S_MAX).contains(&wait) {
@@ -645,7 +668,15 @@ impl OrchestratorApiServer for Session {
 
     async fn apply(&self, run: RunId, tasks: Option<Vec<TaskId>>) -> RpcResult<ApplyReply> {
         let tasks = tasks.unwrap_or_default();
-        self.command(Act::Work, Command::Apply { run, tasks: tasks.clone() }, |_, _| Ok(())).await?;
+        let asks = self.role() != Role::Person;
+        let command = Command::Apply { run, tasks: tasks.clone(), asks };
+        let asked = self.command(Act::Work, command, move |view, reply| match reply {
+            Reply::Asked(decision) => Ok(Some(convert::apply_asked(view, run, decision))),
+            _ => Ok(None),
+        });
+        if let Some(asked) = asked.await? {
+            return Ok(asked);
+        }
         let answer = self.until(move |view| match view.run(run) {
             Ok(found) => convert::apply_reply(view, run, &tasks, &[brought(found)?]).map(Ok),
             Err(error) => Some(Err(error)),

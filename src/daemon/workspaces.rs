@@ -293,7 +293,9 @@ impl Shared {
             let hands = Hands::new(repo, dir.clone(), shared.exe.clone(), stores, library, bounds, steps)
                 .map_err(unavailable)?
                 .with_agents(shared.settings.clone(), shared.secrets.clone());
-            let rules = Arc::new(InForce::new(shared.places.clone(), PathBuf::from(&info.path)));
+            let kept = &shared.config.decisions.cache;
+            let rules = InForce::new(shared.places.clone(), PathBuf::from(&info.path));
+            let rules = Arc::new(rules.keeping(kept.size, kept.ttl_s));
             let opening = Opening {
                 rules,
                 info,

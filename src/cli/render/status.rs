@@ -104,6 +104,9 @@ fn run(session: &Session, now: Timestamp, width: usize, paint: Paint) -> String 
     );
     let mut parts = vec![format!("{}/{} done", progress.completed_tasks, progress.total_tasks)];
     if session.outcome.is_none() {
+        if session.interaction != "checkpoint" {
+            parts.push(session.interaction.clone());
+        }
         parts.insert(0, bar(progress.completion_percentage, WIDTH));
         if progress.active_tasks > 0 {
             parts.push(format!("{} running", progress.active_tasks));

@@ -23,9 +23,9 @@ pub type Signal = (String, f64);
 
 /// Verbs that begin a piece of work. A head outside this list is not taken for an imperative.
 const VERBS: &str = "add adapt address adjust adopt align allow analyze analyse apply archive assess assign audit \
-automate avoid ban bind block boost build bump bundle cache calculate catch centralize change check clarify clean \
+automate avoid ban bind block boost bootstrap build bump bundle cache calculate cancel catch centralize change check clarify clean \
 cleanup clear close collapse collect combine compare complete compute configure connect consolidate construct convert \
-coordinate copy correct count cover create cut debug decouple dedupe defer define delete deny deploy deprecate derive \
+coordinate copy correct count cover create cut debug decouple dedupe defer define delete deliver deny deploy deprecate derive \
 describe design detect determine develop diagnose disable discover display document downgrade draft drop edit eliminate \
 emit enable enforce enhance ensure establish estimate evaluate examine exclude expand explain explore expose extend \
 extract filter find finish fix flatten fold force format forward generate get give grant group guard handle harden hide \
@@ -34,8 +34,8 @@ isolate keep launch lint limit list load localize log look lower maintain make m
 migrate minimize mirror modernize modify modularize monitor move name normalize offboard omit onboard open optimize \
 organize overhaul oversee parameterize parse pass patch pause pin polish port prefer prepare prevent print profile \
 promote propagate protect provide provision prune publish pull push put raise rearrange rebuild record redeploy reduce \
-refactor refine refresh register reject release reload remove rename render reorder reorganize repair replace report \
-reproduce request require rerun resolve respect restart restore restrict restructure retire retry return reuse revert \
+refactor refine refresh register reject release reload remind remove rename render reorder reorganize repair replace report \
+reproduce request require rerun resolve respect restart restore restrict restructure resume retire retry return reuse revert \
 review revise revoke rewrite roll rollout rotate run save scaffold scale schedule search secure send separate serve set \
 setup share ship show simplify skip sort specify speed split stabilize standardize start stop store streamline strip \
 summarize support suppress switch sync tag take test tidy tighten toggle trace track transfer transform translate tweak \

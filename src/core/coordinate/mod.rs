@@ -12,7 +12,10 @@ use std::collections::BTreeMap;
 use super::{
     Ctx, Rng,
     agent::{AgentProfile, Allocation, Candidate, DriverKind},
-    decide::{self, decision::DecisionKind},
+    decide::{
+        self,
+        decision::{DecisionKind, OnExpiry},
+    },
     event::Event,
     execute,
     plan::spec::{Effect as Touches, Kind, Part, Work},
@@ -45,6 +48,9 @@ pub fn due(state: &mut State, ctx: &mut Ctx) -> Vec<Event> {
         if !matches!(run.state, RunState::Executing | RunState::Monitoring) || run.cancelled || run.stopping {
             continue;
         }
+        if decide::mode::holds(state, run) {
+            continue;
+        }
         let due = index.ready_other.iter().take(LOOK_MAX);
         for (_, _, position) in due {
             let task = &state.tasks[&run.tasks[*position as usize]];
@@ -57,6 +63,11 @@ pub fn due(state: &mut State, ctx: &mut Ctx) -> Vec<Event> {
                         decision.question = decide::short(question);
                         decision.detail = format!("Asked by {} of {}: {}", task.id, run.id, task.spec.title());
                         decision.criticality = *criticality;
+                        if let Some(seconds) = task.spec.extras().timeout_s {
+                            // Only where the plan says how long, and then it is put aside, not answered.
+                            decision.expires_at = Some(ctx.now.plus_ms((seconds.max(0.0) * 1000.0) as u64));
+                            decision.on_expiry = Some(OnExpiry::Park);
+                        }
                         decision.options = decide::options_of(options);
                     });
                     vec![open]
@@ -284,6 +295,7 @@ fn alarms_due(state: &State, ctx: &Ctx) -> Vec<Event> {
             let what = "the session that had it has not been heard of for ten minutes";
             vec![Event::AttemptOver { attempt: *attempt, failure: Some(failure::of_lease(what)) }]
         }
+        Alarm::Deadline(run) => vec![Event::DeadlinePassed { run: *run }],
         Alarm::Ask(attempt, request) => vec![not_now(state, *attempt, request)],
     }
 }

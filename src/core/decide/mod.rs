@@ -10,6 +10,7 @@ pub mod hindsight;
 pub mod known;
 pub mod ladder;
 pub mod learned;
+pub mod mode;
 pub mod permission;
 pub mod policy;
 pub mod scorecard;
@@ -73,6 +74,17 @@ pub fn due(state: &mut State, ctx: &mut Ctx) -> Vec<Event> {
             && state.run(decision.run).and_then(|run| run.facts.as_ref()).map(|facts| facts.manifests_hash.as_str())
                 == state.trusted.as_deref();
         let unasked = !run_over && !task_over && permission::unasked(state, decision);
+        if decision.kind == DecisionKind::Apply {
+            // It is asked when its run is over.
+            let applied = |run: &Run| run.applies.iter().any(|apply| apply.undone_at.is_none());
+            let why = match state.run(decision.run) {
+                Some(run) if !run.ended() => "the run goes on",
+                Some(run) if applied(run) => "it is in the checkout",
+                Some(_) => continue,
+                None => "the run is forgotten",
+            };
+            return vec![Event::DecisionWithdrawn { decision: id, why: why.to_owned() }];
+        }
         if run_over || task_over || trusted || unasked {
             let why = match (run_over, task_over) {
                 _ if unasked => "its agent no longer asks",
@@ -84,6 +96,9 @@ pub fn due(state: &mut State, ctx: &mut Ctx) -> Vec<Event> {
         }
     }
     for run in state.index.dirty.iter().filter_map(|run| state.run(*run)) {
+        if let Some(event) = mode::due(state, ctx, run) {
+            return vec![event];
+        }
         if let Some(undeclared) = run.undeclared.as_ref().filter(|_| !run.cancelled)
             && find(state, run, DecisionKind::UndeclaredWrite).is_none()
         {
@@ -124,8 +139,19 @@ fn consequence(state: &State, ctx: &Ctx, decision: &Decision, choice: &str) -> V
     // A journal that is read back brings every answer here again: those whose consequence was drawn have none.
     let waits = state.run(run).is_some_and(|run| run.state == RunState::Planning && !run.cancelled && !run.approved);
     let task = decision.task.and_then(|task| state.task(task));
+    let milestone = state.run(run).and_then(|run| run.milestone.clone()).filter(|_| decision.task.is_none());
     match (decision.kind, choice) {
         (DecisionKind::PlanApproval, choice) if decision.task.is_some() => planner::answered(state, decision, choice),
+        (DecisionKind::PlanApproval, choice) if let Some(milestone) = milestone => match choice {
+            "approve" => vec![Event::MilestonePassed { run, milestone }],
+            _ => vec![Event::MilestonePassed { run, milestone }, Event::RunStopping { run }],
+        },
+        (DecisionKind::Deadline, choice) => of_deadline(state, run, choice),
+        (DecisionKind::Apply, "apply") => match super::submit::apply(state, run, Vec::new()) {
+            Ok((events, _)) => events,
+            Err(refused) => vec![Event::RunNoted { run, note: format!("the result was not brought in: {refused}") }],
+        },
+        (DecisionKind::Apply, _) => Vec::new(),
         (DecisionKind::Trust | DecisionKind::PlanApproval | DecisionKind::Clarify, _) if !waits => Vec::new(),
         (DecisionKind::Trust, "trust") => {
             let hash = state.run(run).and_then(|run| Some(run.facts.as_ref()?.manifests_hash.clone()));
@@ -218,6 +244,15 @@ fn of_budget(state: &State, ctx: &Ctx, id: RunId, choice: &str) -> Vec<Event> {
         "stop" => Event::RunStopping { run: id },
         _ => Event::RunCancelAsked { run: id },
     }]
+}
+
+fn of_deadline(state: &State, id: RunId, choice: &str) -> Vec<Event> {
+    let going = state.run(id).is_some_and(|run| !run.ended() && !run.cancelled && !run.stopping);
+    match choice {
+        "stop" if going => vec![Event::RunStopping { run: id }],
+        "cancel" if going => vec![Event::RunCancelAsked { run: id }],
+        _ => Vec::new(),
+    }
 }
 
 fn of_undeclared(state: &State, id: RunId, choice: &str) -> Vec<Event> {

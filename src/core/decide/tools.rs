@@ -67,6 +67,16 @@ fn kind(tool: &str) -> Kind {
     }
 }
 
+/// A tool's name among those that do the same: what was said of one agent's shell holds for another's.
+pub fn common_name(tool: &str) -> &str {
+    match kind(tool) {
+        Kind::Shell if tool != "PowerShell" => "Bash",
+        Kind::Write => "Edit",
+        Kind::Fetch => "WebFetch",
+        _ => tool,
+    }
+}
+
 /// The name of one of our own MCP tools.
 fn ours(tool: &str) -> Option<&str> {
     // A plugin's server is called `plugin_<plugin>_<server>`.

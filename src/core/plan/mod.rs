@@ -12,13 +12,12 @@ use std::collections::BTreeMap;
 
 use super::{
     Ctx, Rejection, Settings,
-    analyze::complexity::Level,
     coordinate::strategies,
     decide::{self, decision::DecisionKind},
     event::Event,
     facts::Facts,
     prove::CheckResult,
-    run::{ApprovePlan, Interaction, Mode, PlanInfo, Run, RunState, Trigger},
+    run::{Mode, PlanInfo, Run, RunState, Trigger},
     state::State,
     track::moved,
 };
@@ -320,7 +319,7 @@ fn approve(state: &State, ctx: &Ctx, run: &Run, info: &PlanInfo) -> Vec<Event> {
             None => vec![ask_trust(state, ctx, run, &hash)],
         };
     }
-    if !run.approved && plan_wants_yes(run, info) {
+    if !run.approved && decide::mode::plan_wants_yes(run, info) {
         return match decide::find(state, run, DecisionKind::PlanApproval) {
             Some(_) => Vec::new(),
             None => vec![ask_plan(state, ctx, run, info)],
@@ -379,28 +378,6 @@ fn ask_trust(state: &State, ctx: &Ctx, run: &Run, hash: &str) -> Event {
             decide::choice("no", "Do not run them", "The run is cancelled; nothing was started.", true),
         ];
     })
-}
-
-fn plan_wants_yes(run: &Run, info: &PlanInfo) -> bool {
-    if info.source == planner::SOURCE {
-        // There is nothing to say yes to yet.
-        return false;
-    }
-    match run.request.approve_plan {
-        ApprovePlan::Never => return false,
-        ApprovePlan::Always => return true,
-        ApprovePlan::Auto => {}
-    }
-    let complex = run
-        .analysis
-        .as_ref()
-        .is_some_and(|analysis| matches!(analysis.complexity.level, Level::Complex | Level::VeryComplex));
-    match run.request.interaction {
-        Interaction::Minimal => false,
-        // A plan that a person wrote, or a playbook that people read, needs no second look for being long.
-        Interaction::Checkpoint => complex && info.source == "agent",
-        Interaction::Collaborative => true,
-    }
 }
 
 fn ask_plan(state: &State, ctx: &Ctx, run: &Run, info: &PlanInfo) -> Event {

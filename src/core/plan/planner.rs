@@ -18,7 +18,7 @@ use crate::{
         event::Event,
         land::settled,
         recover::failure,
-        run::{ApprovePlan, Interaction, PlanInfo, Run},
+        run::{PlanInfo, Run},
         state::State,
         task::{Settled, Task},
     },
@@ -90,10 +90,10 @@ pub fn proposed(state: &State, run: &Run, task: &Task, id: AttemptId, said: &str
             return vec![Event::AttemptOver { attempt: id, failure: Some(failure::judged(&what)) }];
         }
     };
-    if !wants_yes(run) {
+    let Some(Event::PlanAdopted { tasks, info, .. }) = adopted.first() else { return Vec::new() };
+    if !decide::mode::plan_wants_yes(run, info) {
         return adopted;
     }
-    let Some(Event::PlanAdopted { tasks, info, .. }) = adopted.first() else { return Vec::new() };
     let list: String = tasks.iter().take(TASKS_MAX).map(|task| format!("- {}\n", task.title())).collect();
     let open = decide::open_at(state, now, run, DecisionKind::PlanApproval, Some(task), |decision| {
         decision.question = decide::short(&format!("Start {} with {} tasks? {}", run.id, tasks.len(), info.title));
@@ -118,15 +118,6 @@ pub fn answered(state: &State, decision: &Decision, choice: &str) -> Vec<Event> 
     match choice {
         "approve" => planned().unwrap_or_default(),
         _ => vec![Event::RunCancelAsked { run: decision.run }],
-    }
-}
-
-/// DESIGN §6, 2.6: a plan that no person wrote is shown before it starts, unless somebody wants to be left alone.
-fn wants_yes(run: &Run) -> bool {
-    match run.request.approve_plan {
-        ApprovePlan::Never => false,
-        ApprovePlan::Always => true,
-        ApprovePlan::Auto => run.request.interaction != Interaction::Minimal,
     }
 }
 

@@ -142,7 +142,8 @@ fn may_answer_below(view: &View<'_>) -> f64 {
 
 /// Whether only a person may answer. Roles go by this, so that what is shown is what holds.
 pub fn person_only(view: &View<'_>, known: &core::Decision) -> bool {
-    criticality(view, known) > may_answer_below(view)
+    // A session that would bring a result in is not the one to say that it may.
+    known.kind == core::DecisionKind::Apply || criticality(view, known) > may_answer_below(view)
 }
 
 /// How bad a wrong answer can be, 0..1: the strictest effect (S3), and never less than its asker said.

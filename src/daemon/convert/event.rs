@@ -255,6 +255,10 @@ impl Teller<'_> {
             | E::LeaseRenewed { .. }
             | E::TaskParked { .. }
             | E::NoteAdded { .. }
+            | E::MilestoneReached { .. }
+            | E::MilestonePassed { .. }
+            | E::DeadlinePassed { .. }
+            | E::DeadlineTold { .. }
             | E::AgentsAsked { .. }
             | E::AgentsFound { .. }
             | E::AccountFree { .. }

@@ -44,13 +44,13 @@ pub use event::events;
 pub use explain::explain_reply;
 pub use memo::Memo;
 pub use outcome::{
-    apply_reply, cancel_response, checkpoint_response, restore_reply, retry_reply, status_word, undo_reply,
+    apply_asked, apply_reply, cancel_response, checkpoint_response, restore_reply, retry_reply, status_word, undo_reply,
 };
 pub use plan::{analysis, plan_reply, plan_view};
 pub use report::{finding, report};
 pub use request::{Given, answer, process_request, submit_task};
 pub use run::{Surroundings, orchestrator_state, process_response, progress_report, run_line, run_list, session};
-pub use score::{history, scorecard};
+pub use score::{ask_ruling, history, scorecard};
 pub use task::{task_response, task_status};
 pub use why::why;
 

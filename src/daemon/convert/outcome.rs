@@ -12,7 +12,7 @@ use crate::{
         run::{Bringing, Run},
         task::{Settled, Task},
     },
-    ids::{CheckpointId, RunId, TaskId},
+    ids::{CheckpointId, DecisionId, RunId, TaskId},
 };
 
 /// Where a task (its status) or a run (its outcome, or else its state) stands, in the word that `CancelResponse` has.
@@ -128,6 +128,20 @@ pub fn restore_reply(view: &View<'_>, id: CheckpointId, events: &[Event]) -> Res
         _ => format!("{id}: {} went back, {} queued again", words::list(&runs, 5), words::plural(tasks.len(), "task")),
     };
     RestoreReply { summary, revision: view.revision, checkpoint_id: id, runs, tasks, external_left }
+}
+
+/// A person is asked before the result comes in.
+pub fn apply_asked(view: &View<'_>, id: RunId, decision: DecisionId) -> ApplyReply {
+    ApplyReply {
+        summary: format!("{id} is a person's to bring in: {decision} asks them; nothing was written"),
+        revision: view.revision,
+        request_id: id,
+        applied: false,
+        files: Vec::new(),
+        conflicts: Vec::new(),
+        tasks: Vec::new(),
+        decision_id: Some(decision),
+    }
 }
 
 /// Whether a result entered the checkout: from the events that the apply ended with; `None` while they are not there.

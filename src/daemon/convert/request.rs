@@ -26,7 +26,7 @@ use crate::{
             playbook,
             spec::{Argv, Budget, Plan},
         },
-        run::{ApprovePlan, Interaction, Mode, Request},
+        run::{ApplyWish, ApprovePlan, Interaction, Mode, Request},
     },
     ids::DecisionId,
     time::Timestamp,
@@ -83,6 +83,11 @@ pub fn process_request(asked: ProcessRequest, given: &Given<'_>) -> Result<Reque
     request.mode = match asked.mode {
         request::Mode::Start => Mode::Start,
         request::Mode::Plan => Mode::Plan,
+    };
+    request.apply = match asked.preferences.apply {
+        None => ApplyWish::Auto,
+        Some(request::ApplyPreference::Ask) => ApplyWish::Ask,
+        Some(request::ApplyPreference::Never) => ApplyWish::Never,
     };
     request.interaction = match asked.preferences.interaction {
         None => given.settings.interaction,
@@ -257,7 +262,8 @@ fn unenforced(constraints: &Map<String, Value>, preferences: &Map<String, Value>
     for (name, value) in constraints {
         // The checks are added to a plan's own final ones, or to those of every change that a request in words leads
         // to; minutes are a limit of the run.
-        let enforced = matches!(name.as_str(), "verify" | "max_minutes");
+        // A deadline that passes is asked about.
+        let enforced = matches!(name.as_str(), "verify" | "max_minutes" | "deadline");
         if !enforced && *value != Value::Bool(false) {
             names.push(name.clone());
         }

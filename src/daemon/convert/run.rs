@@ -213,6 +213,7 @@ pub fn session(view: &View<'_>, run: &Run) -> Session {
         description: run.request.description.clone(),
         state: words::run_state(run.state),
         outcome: run.outcome.map(words::outcome),
+        interaction: run.interaction().word().to_owned(),
         transition_history: transitions(run),
         progress: progress_report(view, run),
         open_decisions: view.open_decisions(run.id).map(|decision| decision.id).collect(),

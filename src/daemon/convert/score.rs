@@ -4,15 +4,32 @@ use super::{View, decision, words};
 use crate::{
     api::{
         Decision,
-        score::{AutomaticDecision, DecisionHistory, ReliabilityBin, RememberedRule, RiskPoint, ScorePart, Scorecard},
+        score::{
+            AskRuling, AutomaticDecision, DecisionHistory, ReliabilityBin, RememberedRule, RiskPoint, ScorePart,
+            Scorecard,
+        },
         state::Share,
         wire::Time,
     },
     core::decide::{
-        learned::Reach,
+        gate::Judgement,
+        learned::{self, Reach, Ruling},
         scorecard::{self as core, Part, Rate},
     },
 };
+
+/// What is remembered and learned of a session's ask.
+pub fn ask_ruling(view: &View<'_>, tool: &str, input: &serde_json::Value, judgement: &Judgement) -> AskRuling {
+    let case = learned::case_of_tool("interactive", None, (tool, input), judgement, view.now());
+    let (ruling, reason) = learned::rule_outside(view.state, view.settings, &case, judgement.verdict);
+    let (decision, by) = match ruling {
+        Ruling::Decided { yes, ground, rule } => {
+            (if yes { "allow" } else { "deny" }, rule.unwrap_or_else(|| ground.word().to_owned()))
+        }
+        Ruling::Ask(why) => ("ask", why),
+    };
+    AskRuling { decision: decision.to_owned(), by, reason }
+}
 
 /// The scorecard of the workspace.
 pub fn scorecard(view: &View<'_>) -> Scorecard {

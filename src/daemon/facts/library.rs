@@ -4,7 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use super::{MANIFEST_BYTES_MAX, Tree, read_capped};
-use crate::core::facts::{LaneNeeds, ProjectPlaybook};
+use crate::core::{
+    facts::{LaneNeeds, ProjectPlaybook},
+    run::Interaction,
+};
 
 /// Where a workspace has its own playbooks and skills.
 const FOLDERS: [(&str, bool); 2] = [(".orchestrator/playbooks/", false), (".orchestrator/skills/", true)];
@@ -48,16 +51,37 @@ pub fn of_user(config: &Path, skill_paths: &[String]) -> Vec<ProjectPlaybook> {
     found
 }
 
+/// How much the workspace's own configuration wants to be asked, at least.
+pub(super) fn interaction(tree: &Tree) -> Option<Interaction> {
+    tree.manifest(PROJECT_CONFIG).and_then(|text| read_interaction(&text).ok()).flatten()
+}
+
+fn read_interaction(text: &str) -> Result<Option<Interaction>, String> {
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| error.message().to_owned())?;
+    let Some(interaction) = table.get("interaction") else { return Ok(None) };
+    match interaction.as_table().filter(|table| table.len() == 1).and_then(|table| table.get("mode")) {
+        Some(mode) => {
+            mode.clone().try_into().map(Some).map_err(|_| {
+                format!("[interaction]: mode is {mode}; it is one of minimal, checkpoint and collaborative")
+            })
+        }
+        None => Err("[interaction]: a workspace says `mode` there, and nothing else".to_owned()),
+    }
+}
+
 /// What the workspace's `.orchestrator/config.toml` says about lanes. Reading it makes it a manifest, so that its
 /// commands need trust. What cannot be read says nothing; [`lane_problem`] says what is wrong.
 pub(super) fn lanes(tree: &Tree) -> LaneNeeds {
     tree.manifest(PROJECT_CONFIG).and_then(|text| read_lanes(&text).ok()).unwrap_or_default()
 }
 
-/// What is wrong with the workspace's own configuration, as far as lanes go.
+/// What is wrong with the workspace's own configuration, as far as lanes and questions go.
 pub fn lane_problem(root: &Path) -> Option<String> {
     let text = read_capped(&root.join(PROJECT_CONFIG), MANIFEST_BYTES_MAX)?;
-    read_lanes(&text).err().map(|why| format!("{PROJECT_CONFIG} is passed over: {why}"))
+    read_lanes(&text)
+        .err()
+        .or(read_interaction(&text).err())
+        .map(|why| format!("{PROJECT_CONFIG} is passed over: {why}"))
 }
 
 fn read_lanes(text: &str) -> Result<LaneNeeds, String> {
@@ -76,6 +100,15 @@ fn read_lanes(text: &str) -> Result<LaneNeeds, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn how_much_to_ask_is_read_strictly() {
+        assert_eq!(read_interaction("[lanes]\nsetup = []\n"), Ok(None));
+        assert_eq!(read_interaction("[interaction]\nmode = \"collaborative\"\n"), Ok(Some(Interaction::Collaborative)));
+        for text in ["[interaction]\nmode = \"never\"\n", "[interaction]\nmode = \"minimal\"\nnotify = [\"x\"]\n"] {
+            assert!(read_interaction(text).unwrap_err().starts_with("[interaction]: "), "{text}");
+        }
+    }
 
     #[test]
     fn lanes_are_read_strictly() {

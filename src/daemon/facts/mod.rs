@@ -71,6 +71,7 @@ pub fn gather(root: &Path, files: &[PathBuf], path_var: &OsStr) -> Facts {
     }
     facts.playbooks = library::of_workspace(&tree);
     facts.lanes = library::lanes(&tree);
+    facts.interaction = library::interaction(&tree);
     facts.manifests_hash = tree.hash();
     facts
 }

@@ -1,6 +1,6 @@
 //! The Agent Client Protocol, every branch of it, with an agent that does as its script says: `tests/doubles/acp.py`.
 
-use std::path::PathBuf;
+use std::{io::Write, path::PathBuf, process::Stdio};
 
 use serde_json::{Value, json};
 
@@ -489,4 +489,48 @@ fn a_model_is_set_or_said_to_be_missing() {
     let Some(world) = World::new(json!({"prompts": [[made()]]}), "model = \"huge\"") else { return };
     world.run("").exits(1);
     world.why().says("it offers no choice of models");
+}
+
+#[test]
+fn what_a_person_remembered_for_an_agent_holds_for_claude_codes_own_sessions_while_a_daemon_runs() {
+    let lint = json!({"ask": "make lint", "id": "l", "kind": "execute", "raw": {"command": "make lint"},
+        "then": {"allow_once": [made()], "reject_once": [made()]}});
+    let more = "sandbox = \"none\"\n[decisions]\nprobation = false";
+    let Some(world) = World::new(json!({"prompts": [[lint], [made()]]}), more) else { return };
+    let sandbox = &world.sandbox;
+    let hook = |line: &str| {
+        let asked = json!({
+            "hook_event_name": "PreToolUse", "tool_name": "Bash", "tool_input": {"command": line},
+            "cwd": sandbox.repo, "permission_mode": "default",
+        });
+        let mut child =
+            sandbox.command(&["hook", "permission"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let _ = child.stdin.take().unwrap().write_all(asked.to_string().as_bytes());
+        let answer: Value = serde_json::from_slice(&child.wait_with_output().unwrap().stdout).unwrap();
+        let part = |name: &str| answer["hookSpecificOutput"][name].as_str().unwrap().to_owned();
+        (part("permissionDecision"), part("permissionDecisionReason"))
+    };
+    world.begin("");
+    let decision = asked(sandbox);
+    let id = decision["decision_id"].as_str().unwrap();
+    assert_eq!(hook("make lint").0, "ask", "nothing is remembered yet");
+    sandbox.run(&["decide", id, "deny", "--remember", "always"]).exits(0).says("never for `Bash make`");
+    assert_eq!(over(sandbox, "R-1")["outcome"], "completed");
+    // A busy machine may leave it without the daemon's word: then rules alone answer, and it is asked again.
+    let refused = eventually("the daemon's word", || Some(hook("make lint")).filter(|(word, _)| word == "deny"));
+    assert!(refused.1.contains("never-1"), "{refused:?}");
+    assert_eq!(hook("ls").0, "allow");
+    assert_eq!(hook("npm run lint").0, "ask", "what is not of that kind");
+    // It is one commit: the answer, and what it is remembered as.
+    let journal = sandbox.run(&["journal", "export"]).exits(0).out;
+    let commit = journal.lines().find(|line| line.contains("decision.answered")).expect("the answer");
+    assert!(commit.contains("rule.remembered"), "{commit}");
+    // Visible, and revocable; and without a daemon it is a question again.
+    sandbox.run(&["decisions", "history"]).exits(0).says("never-1");
+    sandbox.run(&["policy", "list"]).exits(0).says("never-1");
+    sandbox.run(&["policy", "forget", "never-1"]).exits(0).says("never-1");
+    assert_eq!(hook("make lint").0, "ask");
+    sandbox.run(&["decide", id, "deny", "--remember", "always"]).exits(0);
+    sandbox.run(&["daemon", "stop"]).exits(0);
+    assert_eq!(hook("make lint").0, "ask", "rules alone");
 }

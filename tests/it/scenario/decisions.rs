@@ -331,6 +331,7 @@ fn a_plan_wants_a_yes() {
             R-1 published orchestrator/R-1
             R-1 Finish -> IDLE
             R-1 ended completed
+            D-2 opened apply [apply leave]
         "#]],
     );
 }

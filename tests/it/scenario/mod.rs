@@ -13,6 +13,7 @@ mod hindsight;
 mod landing;
 mod lanes;
 mod limits;
+mod modes;
 mod outside;
 mod rules;
 pub mod script;

@@ -1,9 +1,9 @@
 //! The language of the scripts.
 //!
 //! ```text
-//! submit [key=K] [prio=high] [mode=plan] [ask=minimal|collaborative] [jobs=2] [trust] [approve=always] [planner=ada] [text=W] | TASKS
+//! submit [key=K] [prio=high] [mode=plan] [ask=minimal|collaborative] [apply=ask|never] [due=60] [jobs=2] [trust] [approve=always] [planner=ada] [text=W] | TASKS
 //!        TASKS: name [read|ext|ask|agent|flow] [needs=a,b] [verify=unit,lint] [writes=src/**] [res=db] [prio=high] [est=60]
-//!               [retry=1] [in=parent] [most=0.5] [comp] [probe] [idem] [derived] [env=production] [type=deployment] [milestone=M]; …    and before them  [stop] [final=check] [max=2]
+//!               [retry=1] [in=parent] [most=0.5] [comp] [probe] [idem] [derived] [env=production] [type=deployment] [milestone=M] [timeout=60]; …    and before them  [stop] [final=check] [max=2]
 //!               [minutes=5] [spawns=3] [usd=1] [tokens=9] [order] [levels] [lead|votes|owned];
 //! task [run=R-1] [deps=T-1,T-2] [key=K] | ONE TASK
 //! set workers=2 lanes=1 playbooks=builtin agents=ada,ben day=1.5 spawns=2 slow
@@ -12,7 +12,7 @@
 //! started JOB   ended JOB END [names=a,b] [says=WORDS]    END: exit:0 exit:1 signal:9 timeout silent cancelled lost not_started
 //! harvested T-1.1 [same] [touches=a,b]   merged T-1.1 [other|empty]   conflict T-1.1   advanced T-1.1   refused T-1.1   broken T-1.1 WHY
 //! published R-1 [failed]   applied R-1 N   apply-refused R-1   undone R-1 N   undo-refused R-1
-//! apply R-1 [T-1…]   undo R-1   trust HASH|-   save [R-1]   restore C-1   tick +2s|-5s|+8d|+100ms
+//! apply R-1 [T-1…] [asks]   undo R-1   trust HASH|-   save [R-1]   restore C-1   tick +2s|-5s|+8d|+100ms
 //! found R-1 [ada,ben]   said T-1.1 session ID | usage N | asks R TOOL allow|deny|escalate|none | withdrawn R
 //! said T-1.1 wants R TOOL | WHAT      judged by the gate itself, in a lane without a sandbox
 //! ended T-1.1 END done|error|quota|budget|auth   what an agent says of its end
@@ -45,7 +45,7 @@ use orchestrator::{
             playbook,
             spec::{self, Argv, Compensate, OnFailure, Plan, Priority, Retry, TaskSpec, Work},
         },
-        run::{Apply, ApprovePlan, Base, Interaction, Mode, Request},
+        run::{Apply, ApplyWish, ApprovePlan, Base, Interaction, Mode, Request},
         task::DiffStat,
     },
     ids::{AttemptId, RunId, TaskId},
@@ -227,8 +227,9 @@ impl Script {
                 self.command(Command::Retry { run: words.at(1), task });
             }
             "apply" => {
-                let tasks = words.plain[2..].iter().map(|word| word.parse().expect("a task")).collect();
-                self.command(Command::Apply { run: words.at(1), tasks });
+                let tasks = words.plain[2..].iter().filter(|word| **word != "asks");
+                let tasks = tasks.map(|word| word.parse().expect("a task")).collect();
+                self.command(Command::Apply { run: words.at(1), tasks, asks: words.has("asks") });
             }
             "undo" => self.command(Command::Undo(words.at(1))),
             "found" => {
@@ -545,6 +546,12 @@ impl Script {
                 Some("never") => ApprovePlan::Never,
                 _ => ApprovePlan::Auto,
             },
+            apply: match words.key("apply") {
+                Some("ask") => ApplyWish::Ask,
+                Some("never") => ApplyWish::Never,
+                _ => ApplyWish::Auto,
+            },
+            deadline: words.key("due").map(|text| self.now.plus_ms(text.parse::<u64>().expect("seconds") * 1000)),
             jobs: words.key("jobs").map(|text| text.parse().expect("a number")),
             key: words.key("key").map(str::to_owned),
             planner: words.key("planner").map(str::to_owned),
@@ -746,6 +753,7 @@ pub fn plan(text: &str) -> Plan {
         extras.parent = words.key("in").map(|name| position(&name.to_owned()).expect("a task of the plan"));
         let usd = words.key("most").map(|text| text.parse().expect("dollars"));
         extras.budget = usd.map(|usd| Box::new(spec::Budget { usd: Some(usd), ..spec::Budget::default() }));
+        extras.timeout_s = words.key("timeout").map(|text| text.parse().expect("seconds"));
         extras.milestone = words.key("milestone").map(str::to_owned);
         extras.idempotent = words.has("idem");
         extras.derived = words.has("derived");

@@ -154,6 +154,12 @@ pub fn event(state: &State, event: &Event) -> String {
             format!("act {} {:?} by {:?}: {}", act.number, act.what, act.ground, if act.yes { "yes" } else { "no" })
         }
         Event::ActProven { number, right } => format!("act {number} {}", if *right { "right" } else { "wrong" }),
+        Event::MilestoneReached { run, milestone } => format!("{run} reached {milestone}"),
+        Event::MilestonePassed { run, milestone } => format!("{run} passed {milestone}"),
+        Event::DeadlinePassed { run } => format!("{run} deadline passed"),
+        Event::DeadlineTold { run, asked } => {
+            format!("{run} deadline told {}", if *asked { "by a question" } else { "by a note" })
+        }
         Event::ActUnknown { number } => format!("act {number} unknown"),
         Event::RuleRemembered { rule } => format!("{} remembered for {:?}", rule.id, rule.sort),
         Event::RuleForgotten { id } => format!("{id} forgotten"),

@@ -39,7 +39,10 @@ pub fn act(world: &mut World) {
         49..55 => Command::CancelTask(task),
         55..63 => Command::Retry { run, task: None },
         63..66 => Command::Retry { run, task: Some(task) },
-        66..71 => Command::Apply { run, tasks: if world.chance(30) { vec![task] } else { Vec::new() } },
+        66..71 => {
+            let tasks = if world.chance(30) { vec![task] } else { Vec::new() };
+            Command::Apply { run, tasks, asks: false }
+        }
         71..75 => Command::Undo(run),
         75..78 => Command::Trust { hash: Some("h".to_owned()).filter(|_| world.chance(70)) },
         78..82 => {

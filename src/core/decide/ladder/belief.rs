@@ -7,7 +7,7 @@
 
 /// One kind of habit: the parameters of its Beta distribution, and its share of all habits to begin with.
 const KINDS: [(f64, f64, f64); 5] =
-    [(1.0, 100.0, 0.15), (1.0, 15.0, 0.07), (2.0, 2.0, 0.30), (15.0, 1.0, 0.10), (100.0, 1.0, 0.38)];
+    [(1.0, 100.0, 0.11), (1.0, 25.0, 0.11), (2.0, 2.0, 0.30), (25.0, 1.0, 0.24), (100.0, 1.0, 0.24)];
 
 /// How many habits the first shares are worth: after as many of the person's own, those count as much.
 const SHARES_WORTH: f64 = 6.0;
@@ -71,6 +71,18 @@ impl Belief {
         let same = self.0.iter().map(|part| Part { share: part.share * (1.0 - fresh), ..*part });
         let own = kinds.prior().0.into_iter().map(|part| Part { share: part.share * fresh, ..part });
         Belief(same.chain(own).collect())
+    }
+
+    /// The belief after a witness who is right with this probability said yes or no. Bayes' rule over the kinds of habit:
+    /// a kind that mostly says what the witness says gains, one that says either keeps its share.
+    pub fn advised(&self, yes: bool, right: f64) -> Belief {
+        let fit = |part: &Part| {
+            let mean = part.yes / (part.yes + part.no);
+            let agrees = if yes { mean } else { 1.0 - mean };
+            part.share * (right * agrees + (1.0 - right) * (1.0 - agrees))
+        };
+        let sum: f64 = self.0.iter().map(fit).sum();
+        Belief(self.0.iter().map(|part| Part { share: fit(part) / sum, ..*part }).collect())
     }
 
     /// The probability of a yes.
@@ -150,6 +162,16 @@ mod tests {
         }
         assert!(before > 0.98);
         assert!(kinds.prior().after(Counts { yes: 0.0, n: 12.0 }).0.mean() < 0.04);
+    }
+
+    #[test]
+    fn a_witness_shifts_the_belief_as_far_as_it_is_credible() {
+        let prior = Kinds::default().prior();
+        let two = |belief: Belief| belief.after(Counts { yes: 2.0, n: 2.0 }).0.mean();
+        let (yes, no) = (two(prior.advised(true, 0.9)), two(prior.advised(false, 0.9)));
+        assert!(yes > two(prior.clone()) + 0.01 && no < two(prior.clone()) - 0.05, "{yes} {no}");
+        // Who is right half of the time says nothing.
+        assert!((two(prior.advised(false, 0.5)) - two(prior.clone())).abs() < 1e-12);
     }
 
     #[test]

@@ -1,15 +1,15 @@
 //! "Would the user agree?", learned from what persons answered: a time-decayed, hierarchical Beta-Bernoulli ladder.
 //!
 //! ```text
-//! labels ─ learn ─► cells: sort of action ─ trait ─ trait     (yeses and answers, decayed)
-//!                     each rung: the habit of the rung above, or one of its own
+//! labels ─ learn ─► cells: sort ─ production? ─ reversible? ─ trait ─ trait     (yeses and answers, decayed)
+//!                     each rung: the habit of the rung before it, or one of its own
 //! case ── judge ──► belief ─► slip, calibration ─► critical? known? proven or braked? audit? ─► auto | ask
 //! ```
 //!
-//! The ladder is a pure function of the labels in their order: it is never stored, labels are. Which traits make its
-//! rungs is chosen by the labels themselves ([`Ladder::choose`]), so nothing here knows the names of anybody's columns;
-//! of a case only what every action has is fixed: its sort, whether it can be taken back, whether it acts on production,
-//! and its criticality.
+//! The ladder is a pure function of the labels in their order: it is never stored, labels are. The first rungs are what
+//! every action has: its sort, whether it acts on production, whether it can be taken back. Which traits make the further
+//! ones is chosen by the labels themselves ([`Ladder::choose`]), so nothing here knows the names of anybody's columns but
+//! `rule`: what a rule advises shifts what is believed of a sort before its first answer ([`belief::Belief::advised`]).
 //!
 //! Learned from are answers of persons: asked, audited, undone, or a mistake they noticed. Silence is no answer. An
 //! automatic decision that nobody objected to teaches nothing, or the ladder would come to believe itself.
@@ -184,6 +184,9 @@ const SURPRISE: (u32, f64, f64) = (3, 0.05, 8.0);
 /// Chance that a rung has a habit of its own, before anything is known; and how many rungs that guess is worth.
 const FRESH: (f64, f64) = (0.1, 6.0);
 
+/// How often a rule says what the person does, before anything is known; and how many sorts that guess is worth.
+const CREDIT: (f64, f64) = (0.8, 5.0);
+
 /// Traits that may become rungs at once; each halves what a new cell knows of the others.
 const TRAITS_MAX: usize = 2;
 
@@ -238,8 +241,8 @@ pub struct Ladder {
     tuning: Tuning,
     kinds: Kinds,
     /// Per depth: the chance that a rung has a habit of its own.
-    fresh: [f64; TRAITS_MAX],
-    /// The traits that are rungs above the sort.
+    fresh: [f64; FIXED.len() + TRAITS_MAX],
+    /// The traits that are rungs above the sort and the fixed ones.
     traits: Vec<String>,
     /// Cells by depth and path. Ordered, so that sums over them are the same each time.
     cells: BTreeMap<(usize, String), Cell>,
@@ -251,6 +254,9 @@ pub struct Ladder {
     next_look: u64,
     /// Answers per sort.
     answers: BTreeMap<String, u32>,
+    /// What a rule last said to each sort, and how often rules turned out to say what the person does.
+    advice: BTreeMap<String, bool>,
+    credit: f64,
     /// Predictions about what can be taken back, and per class about what cannot.
     plain: Record,
     classes: HashMap<String, Record>,
@@ -261,7 +267,7 @@ pub struct Ladder {
 impl Ladder {
     /// One that knows nothing.
     pub fn new(tuning: Tuning) -> Ladder {
-        Ladder { tuning, fresh: [FRESH.0; TRAITS_MAX], ..Ladder::default() }
+        Ladder { tuning, credit: CREDIT.0, fresh: [FRESH.0; FIXED.len() + TRAITS_MAX], ..Ladder::default() }
     }
 
     /// One that learned these, in this order.
@@ -355,6 +361,9 @@ impl Ladder {
             }
         }
         *self.answers.entry(label.case.sort.clone()).or_default() += 1;
+        if let Some(advice) = advice(&label.case) {
+            self.advice.insert(label.case.sort.clone(), advice);
+        }
         self.labels += 1;
         self.absorb(label);
         if self.log.len() == LOG_MAX {
@@ -380,6 +389,9 @@ impl Ladder {
             })
             .collect();
         let mut belief = self.kinds.prior();
+        if let Some(advice) = advice(case) {
+            belief = belief.advised(advice, self.credit);
+        }
         for (depth, own) in counts.iter().enumerate() {
             // What the next rung knows itself counts there, and only there.
             let finer = counts.get(depth + 1).copied().unwrap_or_default();
@@ -388,7 +400,7 @@ impl Ladder {
                 belief = belief.or_fresh(self.fresh[depth], &self.kinds);
             }
         }
-        let names = std::iter::once("sort").chain(self.traits.iter().map(String::as_str));
+        let names = std::iter::once("sort").chain(self.above());
         let rungs = names.zip(&counts).map(|(name, counts)| Rung {
             name: name.to_owned(),
             value: self.value(case, name),
@@ -402,12 +414,17 @@ impl Ladder {
     fn keys(&self, case: &Case) -> Vec<String> {
         let mut key = case.sort.clone();
         let mut keys = vec![key.clone()];
-        for name in &self.traits {
+        for name in self.above() {
             key.push('\u{1f}');
             key.push_str(&self.value(case, name));
             keys.push(key.clone());
         }
         keys
+    }
+
+    /// The names of the rungs above the sort.
+    fn above(&self) -> impl Iterator<Item = &str> {
+        FIXED.into_iter().chain(self.traits.iter().map(String::as_str))
     }
 
     fn value(&self, case: &Case, name: &str) -> String {
@@ -441,6 +458,7 @@ impl Ladder {
     /// Looks at everything anew: how common each kind of habit is, which traits matter, whether claims hold.
     fn look(&mut self) {
         self.estimate_kinds();
+        self.credit_rules();
         if self.labels >= CHOOSE_FROM {
             self.choose();
         }
@@ -451,7 +469,7 @@ impl Ladder {
     fn estimate_kinds(&mut self) {
         let habits: Vec<Counts> = self.at_depth(0).map(|(_, cell)| cell.counts).collect();
         self.kinds.learn(&habits);
-        for depth in 1..=self.traits.len() {
+        for depth in 1..=FIXED.len() + self.traits.len() {
             let (mut fresh, mut all) = (FRESH.0 * FRESH.1, FRESH.1);
             let before = self.fresh[depth - 1];
             for (below, rungs) in self.siblings(depth) {
@@ -463,6 +481,18 @@ impl Ladder {
             }
             self.fresh[depth - 1] = fresh / all;
         }
+    }
+
+    /// How often rules say what the person does: counted by sort, for a rule about a frequent sort is one witness still.
+    fn credit_rules(&mut self) {
+        let (mut right, mut all) = (CREDIT.0 * CREDIT.1, CREDIT.1);
+        for (sort, advice) in &self.advice {
+            let Some(cell) = self.cells.get(&(0, sort.clone())) else { continue };
+            let yes = (cell.counts.yes + 0.5) / (cell.counts.n + 1.0);
+            right += if *advice { yes } else { 1.0 - yes };
+            all += 1.0;
+        }
+        self.credit = right / all;
     }
 
     fn at_depth(&self, depth: usize) -> impl Iterator<Item = (&String, &Cell)> {
@@ -489,8 +519,8 @@ impl Ladder {
 
     /// Chooses the traits that make the rungs: those without which the answers would have been foretold clearly worse.
     fn choose(&mut self) {
-        let mut names: BTreeSet<&str> = [PRODUCTION, REVERSIBLE].into();
-        names.extend(self.log.iter().rev().take(50).flat_map(|label| label.case.traits.keys().map(String::as_str)));
+        let names: BTreeSet<&str> =
+            self.log.iter().rev().take(50).flat_map(|label| label.case.traits.keys().map(String::as_str)).collect();
         let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
         self.cut(&names);
         let least = GAIN_MIN + (names.len() as f64).ln();
@@ -538,7 +568,7 @@ impl Ladder {
         let mut values = BTreeSet::new();
         for label in &self.log {
             let mut key = label.case.sort.clone();
-            for name in below {
+            for name in FIXED.into_iter().chain(below.iter().map(String::as_str)) {
                 key.push('\u{1f}');
                 key.push_str(&self.value(&label.case, name));
             }
@@ -566,9 +596,23 @@ impl Ladder {
     }
 }
 
+/// What a rule says to a case, where one says anything: a witness about its sort, never more. In a record of
+/// `decisions replay` it is `rule`, and its action.
+fn advice(case: &Case) -> Option<bool> {
+    match case.traits.get("rule") {
+        Some(Trait::Word(word)) if word == "approve" => Some(true),
+        Some(Trait::Word(word)) if word == "reject" => Some(false),
+        Some(_) | None => None,
+    }
+}
+
 /// Names of the two fixed properties, as rungs.
 const PRODUCTION: &str = "production";
 const REVERSIBLE: &str = "reversible";
+
+/// The rungs every ladder has above the sort. Who refuses an act on production, or one that cannot be taken back, has
+/// said little about the harmless one of the same sort, and these two are what a certificate's class is made of.
+const FIXED: [&str; 2] = [PRODUCTION, REVERSIBLE];
 
 /// Whether the case of this number is an audit: one in each block of 1/rate, at a place that the seed draws. Stratified,
 /// so that the share is kept in every stretch and no audit can be foretold.

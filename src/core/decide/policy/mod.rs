@@ -124,6 +124,8 @@ pub struct Policy {
     pub notes: Vec<String>,
     /// Rules by a variable and a value that it must have.
     keyed: HashMap<String, HashMap<String, Vec<usize>>>,
+    /// When rules end.
+    ends: Vec<Timestamp>,
     /// Rules that must be asked every time.
     always: Vec<usize>,
 }
@@ -219,6 +221,7 @@ impl Policy {
             policy.error_patterns = read.patterns;
             policy.notes.append(&mut read.notes);
         }
+        policy.ends = policy.rules.iter().filter_map(|rule| rule.expires).collect();
         policy.version = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         for (number, rule) in policy.rules.iter().enumerate() {
             match &rule.condition.key {
@@ -311,6 +314,11 @@ impl Policy {
             }]
         });
         !numbers.is_empty()
+    }
+
+    /// How many rules have ended by now.
+    pub fn ended(&self, now: Timestamp) -> usize {
+        self.ends.iter().filter(|end| **end <= now).count()
     }
 
     /// The kind of failure that the policy's own patterns see in a text.

@@ -6,7 +6,7 @@ use crate::{
     core::{
         graph::Graph,
         plan::spec::Priority,
-        run::{Proving, Run, Trigger},
+        run::{Interaction, Proving, Run, Trigger},
         task::{Settled, TaskState},
     },
     daemon::convert::{View, report::why_and_tail, words},
@@ -40,6 +40,14 @@ fn asked(run: &Run, chain: &mut Chain) {
         run.created_at,
         format!("it was asked for{priority}: {}", words::first_line(&run.request.description, 160)),
     );
+    let by_workspace = run.interaction() != run.request.interaction;
+    let whose = if by_workspace { ", as the workspace's own configuration wants it" } else { "" };
+    let asks = match run.interaction() {
+        Interaction::Minimal => "only effects outside, rules and limits are asked about",
+        Interaction::Checkpoint => "a complex or planner-made plan is asked about, too, and a session's apply",
+        Interaction::Collaborative => "every plan is asked about, too, and every milestone and the apply",
+    };
+    chain.at(run.created_at, format!("its mode is {}{whose}: {asks}", run.interaction().word()));
     if let Some(deadline) = run.request.deadline {
         let late = if deadline < run.created_at { ", which had passed already" } else { "" };
         chain.at(run.created_at, format!("its deadline is {}{late}", Time(deadline)));
