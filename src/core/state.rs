@@ -99,6 +99,8 @@ pub struct Index {
     pub runs: BTreeMap<RunId, RunIndex>,
     /// Lanes that somebody holds.
     pub lanes: BTreeSet<LaneId>,
+    /// Lanes into which a session of a run that is not over may still write, though its task was taken from it.
+    pub left_open: BTreeSet<LaneId>,
     /// Runs that the stages should look at.
     pub dirty: BTreeSet<RunId>,
     /// Attempts about which something was reported.
@@ -225,9 +227,11 @@ impl State {
         task.into_iter().chain(alarm).chain(reminder).chain(limit).min()
     }
 
-    /// A lane that nobody holds, if the pool has one.
+    /// A lane that nobody holds, if the pool has one. One in which a session may still be at work is the last choice.
     pub fn free_lane(&self, lanes_max: u32) -> Option<LaneId> {
-        (1..=lanes_max).map(LaneId).find(|lane| !self.index.lanes.contains(lane))
+        let mut free = (1..=lanes_max).map(LaneId).filter(|lane| !self.index.lanes.contains(lane));
+        let first = free.clone().next()?;
+        Some(free.find(|lane| !self.index.left_open.contains(lane)).unwrap_or(first))
     }
 
     /// Whether anything is unfinished: runs that can go on by themselves or wait for somebody.
@@ -369,6 +373,10 @@ impl State {
                 self.set_limit(*run);
                 self.index.runs.remove(run);
                 self.index.dirty.remove(run);
+                if !self.index.left_open.is_empty() {
+                    let tasks = self.index.runs.keys().filter_map(|run| self.runs.get(run)).flat_map(|run| &run.tasks);
+                    self.index.left_open = tasks.flat_map(|task| self.left_open(*task)).collect();
+                }
             }
             Event::RunReopened { run } => {
                 self.change(*run, |run| {
@@ -547,6 +555,7 @@ impl State {
                     }
                 });
                 self.end_attempt(at, *attempt);
+                self.index.left_open.extend(self.left_open(attempt.task));
                 if failure.is_some() {
                     self.index.failed.push_back(*attempt);
                 }
@@ -1261,8 +1270,16 @@ impl State {
         self.index.dirty.insert(run);
     }
 
+    /// Lanes that sessions which had this task may still write into.
+    fn left_open(&self, task: TaskId) -> Vec<LaneId> {
+        let attempts = self.tasks.get(&task).map(|task| task.attempts.as_slice()).unwrap_or_default();
+        attempts.iter().filter(|attempt| attempt.left_open()).filter_map(|attempt| attempt.lane).collect()
+    }
+
     /// Builds one run's tables from its tasks.
     fn index_run(&mut self, id: RunId) {
+        let left: Vec<LaneId> = self.runs[&id].tasks.iter().flat_map(|task| self.left_open(*task)).collect();
+        self.index.left_open.extend(left);
         let run = &self.runs[&id];
         let tasks: Vec<&Task> = run.tasks.iter().map(|task| &*self.tasks[task]).collect();
         let needs = tasks.iter().map(|task| task.spec.needs.as_slice());

@@ -262,6 +262,11 @@ impl Attempt {
         self.agent().is_some_and(|part| part.allocation.lease_until.is_some())
     }
 
+    /// Whether a session had it and was never told that it is over: it may still write into the lane.
+    pub fn left_open(&self) -> bool {
+        self.leased() && self.phase == Phase::Over && self.end.is_none()
+    }
+
     /// Whether it was lost with its machine or keeper, in its command or in one of its checks.
     pub fn lost(&self) -> bool {
         let lost_check = |proof: &Proof| {

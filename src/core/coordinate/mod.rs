@@ -144,7 +144,7 @@ fn resumable(part: &super::agent::AgentPart) -> bool {
 }
 
 fn free(state: &State, ctx: &Ctx, lane: LaneId) -> bool {
-    lane.0 <= ctx.settings.lanes_max && !state.index.lanes.contains(&lane)
+    lane.0 <= ctx.settings.lanes_max && !state.index.lanes.contains(&lane) && !state.index.left_open.contains(&lane)
 }
 
 /// The event that hands an attempt out. It goes on from the work of the attempt before, unless that conflicted.

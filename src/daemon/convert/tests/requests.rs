@@ -66,6 +66,7 @@ fn the_specifications_example_is_taken_whole() {
           ],
           "key": "k1",
           "trust": false,
+          "planner": "none",
           "context": {
             "constraints": {
               "colour": "blue",
