@@ -45,8 +45,8 @@
 //! | pending_decisions | the open ones of [`core::state::State::decisions`]; replies list them by urgency, blocked work, age |
 //! | execution_pool | `daemon/agents/keeper`, with as many workers as `[workflow] workers` says (10) |
 //! | ProcessIntelligence | [`core::analyze`]: intent, complexity, risks, criteria |
-//! | TaskDecomposer | [`core::plan`] (playbooks, plan files) and [`core::graph`]. `sequential` keeps the plan's order, everything else goes by dependencies. No planner agent yet |
-//! | AgentCoordinator, Agent | [`core::coordinate`]: scores and receipts, leases of sessions; [`core::agent`] is an agent as data, `daemon/agents` drives it. No coordination strategies yet |
+//! | TaskDecomposer | [`core::plan`] (playbooks, plan files) and [`core::graph`]. `sequential` keeps the plan's order, everything else goes by dependencies. [`core::plan::planner`] has an agent make the plan of a large request |
+//! | AgentCoordinator, Agent | [`core::coordinate`]: scores and receipts, leases of sessions; [`core::agent`] is an agent as data, `daemon/agents` drives it. [`core::coordinate::strategies`] lays ways of working together into the graph |
 //! | ProgressTracker | [`core::track`]; bars, timeline and graph are drawn in `cli/render` |
 //! | UserInteractionManager | [`core::decide::decision`] and its faces: `cli/ask` and `cli/decide`, `lsp/follow` (question, lens, diagnostic, code action), `mcp/` (forms and prompts) |
 //! | DecisionEngine, DecisionTree | [`core::decide`]: who is asked what, and what an answer leads to. [`core::decide::gate`] says what may run: effects read off the call ([`core::decide::shell`]) and rules in CEL ([`core::decide::policy`], the built-in ones in `src/policy/`) |
