@@ -399,11 +399,14 @@ pub struct ClaudeCodeArgs {
     /// For everybody who works in this repository, instead of for you everywhere
     #[arg(long)]
     pub project: bool,
+    /// Put Claude Code's own sessions under your rules, too: a hook that answers its permission questions
+    #[arg(long)]
+    pub hook: bool,
     /// Print what would be written
     #[arg(long)]
     pub print: bool,
-    /// Take it out again
-    #[arg(long, conflicts_with = "print")]
+    /// Take it out again, the hook as well
+    #[arg(long, conflicts_with_all = ["print", "hook"])]
     pub remove: bool,
 }
 

@@ -1,5 +1,6 @@
-//! `setup claude-code`: this program as an MCP server of Claude Code, and the permissions that spare its user the first
-//! questions. Doing it twice is doing it once, and `--remove` takes out exactly that.
+//! `setup claude-code`: this program as an MCP server of Claude Code, the permissions that spare its user the first
+//! questions, and with `--hook` the rules for its own sessions. Doing it twice is doing it once, and `--remove` takes out
+//! exactly that.
 //!
 //! Both files belong to somebody else: what is not ours keeps its order and its spelling, and a file that cannot be
 //! read as JSON is left alone. Claude Code's other ways to the same (`claude mcp add`, the plugin) are printed.
@@ -39,6 +40,9 @@ const ALLOWED: [&str; 12] = [
     "mcp__orchestrator__notes",
 ];
 
+/// What Claude Code runs before each use of a tool, behind the program's path.
+const HOOK: &str = "hook permission";
+
 /// The two files of a scope, and the program that is named in the first.
 struct Places {
     servers: PathBuf,
@@ -76,15 +80,19 @@ pub fn run(console: &mut Console, workspace: &Path, arguments: &ClaudeCodeArgs) 
     let root = workspace.ancestors().find(|folder| folder.join(".git").exists()).unwrap_or(workspace);
     let places = Places::find(arguments.project.then_some(root))?;
     let entry = json!({"type": "stdio", "command": places.program, "args": ["--mcp"]});
+    let hook = hook(&places.program);
     if arguments.print {
-        console.text(printed(&places, &entry))?;
+        console.text(printed(&places, &entry, arguments.hook.then_some(&hook)))?;
         return Ok(Exit::Completed);
     }
     let server = edit(&places.servers, |text| with_server(text, (!arguments.remove).then_some(&entry)))?;
     let permissions = edit(&places.permissions, |text| with_permissions(text, !arguments.remove))?;
+    // One that stands there stays, unless it is to go.
+    let hooked = (arguments.hook || arguments.remove)
+        && edit(&places.permissions, |text| with_hook(text, arguments.hook.then_some(&hook)))?;
     let mut changed: Vec<&PathBuf> = Vec::new();
     changed.extend(server.then_some(&places.servers));
-    changed.extend(permissions.then_some(&places.permissions));
+    changed.extend((permissions || hooked).then_some(&places.permissions));
     if console.json {
         let done = if arguments.remove { "removed" } else { "registered" };
         console.object(&json!({"host": "claude-code", "done": done, "changed": changed}))?;
@@ -110,14 +118,28 @@ const NEXT: &str = "Start `claude` anew in a repository and say: orchestrate: fo
 Questions come up as forms; the prompts /mcp__orchestrator__inbox and /mcp__orchestrator__decide D-1 OPTION answer, too.
 ";
 
-fn printed(places: &Places, entry: &Value) -> String {
+/// The hook as Claude Code's settings have it; its command goes through a shell.
+fn hook(program: &str) -> Value {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@".contains(c);
+    let program = match program.chars().all(plain) {
+        true => program.to_owned(),
+        false => format!("'{}'", program.replace('\'', r"'\''")),
+    };
+    json!({"matcher": "*", "hooks": [{"type": "command", "command": format!("{program} {HOOK}")}]})
+}
+
+fn printed(places: &Places, entry: &Value, hook: Option<&Value>) -> String {
+    let mut settings = json!({"permissions": {"allow": ALLOWED}});
+    if let Some(hook) = hook {
+        settings["hooks"] = json!({"PreToolUse": [hook]});
+    }
     let pretty = |value: &Value| serde_json::to_string_pretty(value).unwrap_or_default();
     format!(
         "{}:\n{}\n\n{}:\n{}\n\nOr by hand: claude mcp add -s user orchestrator -- {} --mcp\n",
         places.servers.display(),
         pretty(&json!({"mcpServers": {NAME: entry}})),
         places.permissions.display(),
-        pretty(&json!({"permissions": {"allow": ALLOWED}})),
+        pretty(&settings),
         places.program,
     )
 }
@@ -281,9 +303,84 @@ fn with_permissions(text: &str, on: bool) -> Result<Option<String>, String> {
     Ok(Some(file.text(0)? + "\n"))
 }
 
+/// The settings with our hook before each use of a tool, or without; `None` where it is so already.
+fn with_hook(text: &str, hook: Option<&Value>) -> Result<Option<String>, String> {
+    let mut file = Object::read(text)?;
+    let mut hooks = Object::read(file.get("hooks").unwrap_or(""))?;
+    let groups = hooks.get("PreToolUse").unwrap_or("[]");
+    let groups: Vec<Box<RawValue>> =
+        serde_json::from_str(groups).map_err(|error| format!("`hooks.PreToolUse` is no list: {error}"))?;
+    let ours = |hook: &Value| {
+        let command = hook["command"].as_str().and_then(|command| command.strip_suffix(HOOK));
+        command.is_some_and(|program| program.trim_end().trim_matches('\'').ends_with(NAME))
+    };
+    let (mut kept, mut there, mut changed) = (Vec::new(), false, false);
+    for group in groups {
+        let mut read: Value = serde_json::from_str(group.get()).map_err(|error| error.to_string())?;
+        let commands = read["hooks"].as_array().map(Vec::as_slice).unwrap_or_default();
+        if !commands.iter().any(ours) {
+            kept.push(pretty(&group, 2)?);
+        } else if hook == Some(&read) && !there {
+            there = true;
+            kept.push(pretty(&group, 2)?);
+        } else {
+            // What somebody put beside ours stays.
+            changed = true;
+            let others: Vec<Value> = commands.iter().filter(|hook| !ours(hook)).cloned().collect();
+            if !others.is_empty() {
+                read["hooks"] = others.into();
+                kept.push(pretty(&read, 3)?);
+            }
+        }
+    }
+    if let Some(hook) = hook.filter(|_| !there) {
+        changed = true;
+        kept.push(pretty(hook, 3)?);
+    }
+    if !changed {
+        return Ok(None);
+    }
+    match kept.is_empty() {
+        true => hooks.0.retain(|(name, _)| name != "PreToolUse"),
+        false => hooks.set("PreToolUse", format!("[\n      {}\n    ]", kept.join(",\n      ")))?,
+    }
+    match hooks.0.is_empty() {
+        true => file.0.retain(|(name, _)| name != "hooks"),
+        false => file.set("hooks", hooks.text(1)?)?,
+    }
+    Ok(Some(file.text(0)? + "\n"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_hook_is_put_in_once_follows_the_program_and_leaves_others_alone() {
+        let theirs = "{\n  \"hooks\": {\n    \"PreToolUse\": [\n      \
+                      {\"matcher\": \"Bash\",   \"hooks\": [{\"type\": \"command\", \"command\": \"check.sh\"}]}\n    ]\n  }\n}\n";
+        let ours = hook("/bin/orchestrator");
+        let with = with_hook(theirs, Some(&ours)).unwrap().unwrap();
+        assert!(
+            with.contains("\"matcher\": \"Bash\",   \"hooks\"") && with.contains("/bin/orchestrator hook permission")
+        );
+        assert_eq!(with_hook(&with, Some(&ours)).unwrap(), None, "twice is once");
+        let moved = with_hook(&with, Some(&hook("/opt/my tools/orchestrator"))).unwrap().unwrap();
+        assert!(
+            moved.contains("'/opt/my tools/orchestrator' hook permission") && !moved.contains("/bin/orch"),
+            "{moved}"
+        );
+        assert_eq!(with_hook(&moved, None).unwrap().unwrap(), theirs, "removed is as before");
+        assert_eq!(with_hook(theirs, None).unwrap(), None);
+        let beside = json!({"hooks": {"PreToolUse": [{"matcher": "*", "hooks": [
+            {"type": "command", "command": "orchestrator hook permission"}, {"type": "command", "command": "mine"}]}]}});
+        let left: Value = serde_json::from_str(&with_hook(&beside.to_string(), None).unwrap().unwrap()).unwrap();
+        let mine = json!([{"matcher": "*", "hooks": [{"type": "command", "command": "mine"}]}]);
+        assert_eq!(left["hooks"]["PreToolUse"], mine);
+        let fresh = with_hook("", Some(&ours)).unwrap().unwrap();
+        assert_eq!(with_hook(&fresh, None).unwrap().unwrap(), "{}\n");
+        assert!(with_hook(r#"{"hooks": {"PreToolUse": {}}}"#, None).is_err());
+    }
 
     const THEIRS: &str = "{\n  \"zeta\": [1,   2],\n  \"mcpServers\": {\n    \"other\": {\"command\":\"x\"}\n  },\n  \"alpha\": 1.50\n}\n";
 

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     daemon::sandbox::Sandbox,
@@ -46,10 +46,33 @@ fn one_run_on_every_surface() {
     within("the question is seen", started);
     let id = question["params"]["message"].as_str().unwrap().split(' ').next().unwrap().to_owned();
 
-    // The terminal answers.
+    // The same decision and the same options, under the same names: tool, prompt, code action, diagnostic, terminal.
     let pending = host.call("get_pending_decisions", json!({}));
-    let choice = pending["decisions"][0]["options"][0]["id"].as_str().unwrap().to_owned();
-    assert_eq!(pending["decisions"][0]["decision_id"], id, "the same decision on both");
+    assert_eq!(pending["decisions"][0]["decision_id"], id);
+    let ids = |options: &Value| -> Vec<String> {
+        let options = options.as_array().expect("options").iter();
+        options.map(|option| option["id"].as_str().expect("an id").to_owned()).collect()
+    };
+    let options = ids(&pending["decisions"][0]["options"]);
+    let choice = options[0].clone();
+    let prompts = host.ask("prompts/list", json!({}))["result"]["prompts"].to_string();
+    assert!(prompts.contains(&format!("\"decide-{}\"", id.to_ascii_lowercase())), "{prompts}");
+    let uri = editor.open(&sandbox, "README.md", None);
+    let top = json!({"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 0}});
+    let place = json!({"textDocument": {"uri": uri}, "range": top, "context": {"diagnostics": []}});
+    let actions = editor.ok("textDocument/codeAction", place);
+    let actions = actions.as_array().expect("actions").iter().filter_map(|action| {
+        let argument = &action["command"]["arguments"][0];
+        assert_eq!(argument["decision_id"], id, "{action}");
+        assert_eq!(action["diagnostics"][0]["code"], id, "{action}");
+        Some(argument["response"]["choice"].as_str()?.to_owned())
+    });
+    assert_eq!(actions.collect::<Vec<_>>(), options, "an action for each option");
+    let listed = sandbox.run(&["decide", "--json"]).exits(0).json();
+    assert_eq!(listed["decisions"][0]["decision_id"], id);
+    assert_eq!(ids(&listed["decisions"][0]["options"]), options);
+
+    // The terminal answers.
     sandbox.run(&["decide", &id, &choice]).exits(0);
     let answered = Instant::now();
 

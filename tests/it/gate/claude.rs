@@ -1,4 +1,4 @@
-//! The real Claude Code with `hook permission` in its settings, and a scripted model that tries three things: to look, to
+//! The real Claude Code with `hook permission` in its settings, as `setup` puts it there, and a scripted model that tries three things: to look, to
 //! write, and to destroy. Nobody is there to be asked, so what is asked is not done.
 
 use serde_json::json;
@@ -15,11 +15,8 @@ fn claude_code_looks_without_asking_and_does_nothing_else_unasked() {
     let turns =
         vec![bash("git status --short && ls -la"), bash("touch made"), bash("rm -rf made-before"), Turn::Says("done")];
     let Some(claude) = Claude::new(&sandbox, turns) else { return };
-    let hook = json!({"type": "command", "command": format!("{} hook permission", env!("CARGO_BIN_EXE_orchestrator"))});
-    let settings = json!({"hooks": {"PreToolUse": [{"matcher": "*", "hooks": [hook]}]}});
-    let file = sandbox.file("hooks.json", settings.to_string());
-    let arguments =
-        ["-p", "go", "--settings", file.to_str().expect("UTF-8"), "--output-format", "stream-json", "--verbose"];
+    sandbox.run(&["setup", "claude-code", "--hook"]).exits(0).says("settings.json");
+    let arguments = ["-p", "go", "--output-format", "stream-json", "--verbose"];
     let said = sandbox.finish(claude.command(&arguments)).exits(0);
     let result = said.json();
     let denied: Vec<&str> = result["permission_denials"]
