@@ -54,17 +54,19 @@ impl World {
         Some(World { sandbox })
     }
 
-    /// Begins the run, with a daemon whose git is ours.
-    fn begin(&self) {
+    /// Begins the run, with a daemon whose git is ours, and says which process that daemon is.
+    fn begin(&self) -> i32 {
         let path = format!("{}:{PATH}", self.sandbox.root.join("bin").display());
         let mut start = self.sandbox.command(&["daemon", "start"]);
         start.env("PATH", path);
         self.sandbox.finish(start).exits(0);
+        let daemon = self.process(Victim::Daemon);
         let plan = "version = 1\n[[tasks]]\nid = \"agent\"\nkind = \"agent\"\nprompt = \"do it\"\nwrites = [\"made.txt\"]\n\
                     verify = [[\"test\", \"-f\", \"made.txt\"]]\nretry = { max = 3, base_s = 0.01 }\n\
                     [[tasks]]\nid = \"other\"\nrun = \"echo other > other.txt\"\n";
         let file = self.sandbox.file("plan.toml", plan);
         self.sandbox.run(&["run", "--plan", file.to_str().unwrap(), "--detach"]).exits(0);
+        daemon
     }
 
     /// The daemon is to die at this step of git.
@@ -162,16 +164,15 @@ fn where_a_lane_is_made_and_where_work_is_taken_over_and_landed() {
         if armed_at_once {
             world.arm(when, step);
         }
-        world.begin();
+        let daemon = world.begin();
         if armed_at_once {
-            eventually(&format!("{context}: the step"), || world.hit().exists().then_some(()));
+            world.died(context, daemon);
         } else {
             let decision = asked(&world.sandbox);
             eventually("the other task to land", || {
                 let status = world.sandbox.wire().ok("get_task_status", json!({"task_id": "T-2"}));
                 (status["status"] == "completed").then_some(())
             });
-            let daemon = world.process(Victim::Daemon);
             world.arm(when, step);
             world.sandbox.run(&["decide", decision["decision_id"].as_str().unwrap(), "allow"]).exits(0);
             world.died(context, daemon);

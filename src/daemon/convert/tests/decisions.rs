@@ -261,8 +261,6 @@ fn why_a_decision_is_asked() {
         it stands before T-1 of R-1: Deploy
         it was asked because a rule goes by `environment`, which nobody named
         sort run deploy: no answers yet
-        production false: no answers yet
-        reversible false: no answers yet
         nothing like it was answered before
         factors: context 1.00 (weight 0.20), historical 0.00 (weight 0.30), preferences 0.00 (weight 0.10), risk 0.30 (weight 0.15), rules 0.00 (weight 0.25)
         rules that hold: prod-deploy

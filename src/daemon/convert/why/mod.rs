@@ -175,7 +175,9 @@ fn of_confidence(view: &View<'_>, known: &Decision, shown: &crate::api::Decision
     let confidence = &shown.confidence;
     if let Some(case) = &known.case {
         let estimate = view.state.index.ladder.estimate(case);
-        for rung in &estimate.rungs {
+        // The first says what sort it is; of the others, those that know something.
+        let told = estimate.rungs.iter().enumerate().filter(|(at, rung)| *at == 0 || rung.n > 0.0);
+        for (_, rung) in told {
             chain.now(match rung.n {
                 n if n > 0.0 => format!("{} {}: {:.1} yes of {n:.1} answers", rung.name, rung.value, rung.yes),
                 _ => format!("{} {}: no answers yet", rung.name, rung.value),
