@@ -39,10 +39,6 @@ pub enum DecisionKind {
     UndeclaredWrite,
     /// Nothing can prove a change, or it touched what was to prove it.
     Review,
-    /// A change takes away or alters what others may build on, though compatibility was to be kept.
-    BreakingChange,
-    /// A change brings in what looks like a secret.
-    Security,
     /// The run's deadline cannot be held.
     Deadline,
     /// The result is ready to enter the checkout.
@@ -65,8 +61,6 @@ impl DecisionKind {
             DecisionKind::StuckUndo => "stuck_undo",
             DecisionKind::UndeclaredWrite => "undeclared_write",
             DecisionKind::Review => "review",
-            DecisionKind::BreakingChange => "breaking_change",
-            DecisionKind::Security => "security",
             DecisionKind::Deadline => "deadline",
             DecisionKind::Apply => "apply",
             DecisionKind::Budget => "budget",
@@ -218,8 +212,7 @@ pub struct Decision {
 impl Decision {
     /// Whether it is about an attempt that goes on meanwhile: its task does not stand before it.
     pub fn of_attempt(&self) -> bool {
-        self.ask.is_some()
-            || matches!(self.kind, DecisionKind::Review | DecisionKind::BreakingChange | DecisionKind::Security)
+        self.ask.is_some() || self.kind == DecisionKind::Review
     }
 
     /// Whether it waits for an answer.

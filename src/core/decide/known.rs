@@ -13,7 +13,7 @@ use crate::{
         run::Run,
         settings::Settings,
         state::State,
-        task::{DiffStat, Failure, Task},
+        task::{Failure, Task},
     },
     time::Timestamp,
 };
@@ -63,16 +63,6 @@ pub fn of_failure(run: &Run, task: &Task, agent: Option<&AgentPart>, failure: &F
     let error = error.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
     let agent_id = agent.map(|part| part.allocation.agent.clone());
     Known { error: Some(error), agent_id, ..of_task(Some(run), task, now) }
-}
-
-/// When its change is about to land. `exports_removed` is absent where nobody could read them.
-pub fn of_change(run: &Run, task: &Task, diff: DiffStat, exports_removed: Option<&[String]>, now: Timestamp) -> Known {
-    let mut known = BTreeMap::new();
-    known.insert("files".to_owned(), json!(diff.files));
-    known.insert("lines".to_owned(), json!(diff.insertions + diff.deletions));
-    known.extend(exports_removed.map(|names| ("exports_removed".to_owned(), json!(names))));
-    known.insert("undeclared".to_owned(), json!([]));
-    Known { diff: Some(known), ..of_task(Some(run), task, now) }
 }
 
 /// The language that most files are written in.

@@ -164,9 +164,7 @@ fn consequence(state: &State, ctx: &Ctx, decision: &Decision, choice: &str) -> V
         (DecisionKind::Clarify, _) => Vec::new(),
         (DecisionKind::Budget, choice) if decision.task.is_none() => of_budget(state, ctx, run, choice),
         (DecisionKind::UndeclaredWrite, choice) => of_undeclared(state, run, choice),
-        (DecisionKind::Review | DecisionKind::BreakingChange | DecisionKind::Security, choice) => {
-            task.map(|task| reviewed(decision, choice, task)).unwrap_or_default()
-        }
+        (DecisionKind::Review, choice) => task.map(|task| reviewed(decision, choice, task)).unwrap_or_default(),
         (DecisionKind::Permission, choice) if let Some(ask) = &decision.ask => {
             permission::answered(state, decision, ask, choice)
         }
@@ -211,8 +209,6 @@ fn of_task(kind: DecisionKind, choice: &str, task: &Task) -> Vec<Event> {
             | DecisionKind::PlanApproval
             | DecisionKind::UndeclaredWrite
             | DecisionKind::Review
-            | DecisionKind::BreakingChange
-            | DecisionKind::Security
             | DecisionKind::Deadline
             | DecisionKind::Apply,
             _,

@@ -315,6 +315,7 @@ impl Host {
             let _ = self.transcript.write(Kind::Said, &line);
         }
         let words = driver::fold(self.driver, &mut self.talk, Kind::Said, &line);
+        // Printed is what `log` shows: this process is a job, and its standard output is that job's log.
         for word in words {
             match word {
                 Word::Send(line) => self.say(&line),

@@ -244,8 +244,6 @@ pub fn kind(kind: core::DecisionKind) -> DecisionKind {
         core::DecisionKind::UndeclaredWrite => DecisionKind::UndeclaredWrite,
         core::DecisionKind::Review => DecisionKind::Review,
         core::DecisionKind::Deploy => DecisionKind::Deploy,
-        core::DecisionKind::BreakingChange => DecisionKind::BreakingChange,
-        core::DecisionKind::Security => DecisionKind::Security,
         core::DecisionKind::Deadline => DecisionKind::Deadline,
         core::DecisionKind::Apply => DecisionKind::Apply,
     }
@@ -280,11 +278,7 @@ fn why_asked(kind: core::DecisionKind) -> &'static str {
         | core::DecisionKind::RetryExhausted
         | core::DecisionKind::StuckUndo => "criticality",
         core::DecisionKind::PlanApproval | core::DecisionKind::AgentQuestion | core::DecisionKind::Apply => "mode",
-        core::DecisionKind::Budget
-        | core::DecisionKind::UndeclaredWrite
-        | core::DecisionKind::BreakingChange
-        | core::DecisionKind::Security
-        | core::DecisionKind::Deadline => "rule",
+        core::DecisionKind::Budget | core::DecisionKind::UndeclaredWrite | core::DecisionKind::Deadline => "rule",
         core::DecisionKind::Review => "missing:check",
         core::DecisionKind::NoAgent => "missing:agent",
     }
@@ -345,8 +339,6 @@ fn effects(view: &View<'_>, known: &core::Decision) -> Vec<EffectNote> {
         }
         core::DecisionKind::Permission
         | core::DecisionKind::Deploy
-        | core::DecisionKind::BreakingChange
-        | core::DecisionKind::Security
         | core::DecisionKind::RetryExhausted
         | core::DecisionKind::StuckUndo
         | core::DecisionKind::AgentQuestion
