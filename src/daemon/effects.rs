@@ -290,19 +290,21 @@ impl Hands {
         })
     }
 
-    /// A keeper's result in the core's words; for a red check with the names of the tests that failed.
-    pub fn result(&self, job: JobId, ended: keeper::Ended) -> JobResult {
+    /// A keeper's result in the core's words; for a red check with the names of the tests that failed. `agent`: the job
+    /// may be an agent's, whose host has more to say.
+    pub fn result(&self, job: JobId, ended: keeper::Ended, agent: bool) -> JobResult {
         let check = !matches!(job, JobId::Attempt(_) | JobId::Probe(_) | JobId::Compensate(_) | JobId::Setup(..));
         let mut end = reconcile::end(ended.end);
-        let (mut tail, mut agent) = (ended.tail, None);
+        let (mut tail, mut said) = (ended.tail, None);
         if let JobId::Attempt(attempt) = job
-            && let Some((said_end, said, words)) = agents::ended(&self.agent_dir(attempt), now())
+            && agent
+            && let Some((said_end, of_agent, words)) = agents::ended(&self.agent_dir(attempt), now())
         {
             // Its host knows how the agent ended; the keeper only how the host did.
             if !matches!(end, End::Cancelled | End::Lost) {
                 end = said_end;
             }
-            (tail, agent) = (words, Some(Box::new(said)));
+            (tail, said) = (words, Some(Box::new(of_agent)));
         }
         let output = if check { read_capped(&self.log(job)) } else { String::new() };
         let failures = if end.success() { Vec::new() } else { prove::failing_tests(&output) };
@@ -314,7 +316,7 @@ impl Hands {
             failures,
             tests_ran: prove::tests_ran(&output),
             output_bytes: ended.output_bytes,
-            agent,
+            agent: said,
         }
     }
 
@@ -594,9 +596,14 @@ enum Place {
     Checkout,
 }
 
-/// Where the output of a job is kept, below the workspace's folder.
+/// Where the output of jobs is kept, below the workspace's folder.
+pub fn logs(dir: &Path) -> PathBuf {
+    dir.join("logs")
+}
+
+/// Where the output of a job is kept; there is no file where it printed nothing.
 pub fn log_path(dir: &Path, job: JobId) -> PathBuf {
-    dir.join("logs").join(format!("{}.log", job.to_string().replace('/', "-")))
+    logs(dir).join(format!("{}.log", job.to_string().replace('/', "-")))
 }
 
 /// A git step that fails may have met another git process, the user's for instance: it is tried twice more before an

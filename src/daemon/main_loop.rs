@@ -734,7 +734,8 @@ impl Workspace {
             effects.extend(order.map(Effect::Start));
             return;
         }
-        let result = self.hands.result(job, ended);
+        let agent = order.is_none_or(|order| order.agent.is_some());
+        let result = self.hands.result(job, ended, agent);
         self.report(at, Report::JobEnded { job, result }, events, effects);
     }
 

@@ -1,8 +1,8 @@
 //! LSP on standard input and output: the face for editors.
 //!
-//! `pump` carries the messages, `server` answers them, `follow` shows what happens in the daemon, over the way that
-//! `link` keeps up. What an action, a progress, an edit or a page looks like is decided by plain functions beside them.
-//! Nothing here decides anything about a run.
+//! `pump` carries the messages, `server` answers them (through `late`, which makes it once the greeting is answered),
+//! `follow` shows what happens in the daemon, over the way that `link` keeps up. What an action, a progress, an edit or
+//! a page looks like is decided by plain functions beside them. Nothing here decides anything about a run.
 
 pub mod actions;
 mod bring;
@@ -13,6 +13,7 @@ pub mod documents;
 pub mod edits;
 mod follow;
 mod frame;
+mod late;
 mod link;
 mod marks;
 pub mod outbox;
@@ -43,7 +44,7 @@ where
     // Unbounded: what wakes the loop is what one user does, and answers to what the loop itself asked.
     let (wakes, woken) = mpsc::unbounded_channel();
     let shared = Arc::new(shared::Shared::new(outbox.clone(), wakes, options));
-    let service = server::service(shared.clone());
+    let service = late::Late::new(shared.clone());
     let (greeted, reads) = (shared.clone(), shared.clone());
     let seen_initialize = move |initialize: &serde_json::Value| {
         greeted.greet(initialize);

@@ -22,7 +22,7 @@ pub struct Server {
     shared: Arc<Shared>,
 }
 
-/// The service that the pump drives.
+/// The library's service with our handlers.
 pub fn service(shared: Arc<Shared>) -> LspService<Server> {
     let (service, _) = LspService::build(|_| Server { shared })
         .custom_method("window/workDoneProgress/cancel", Server::cancel_progress)
@@ -31,11 +31,11 @@ pub fn service(shared: Arc<Shared>) -> LspService<Server> {
     service
 }
 
-impl LanguageServer for Server {
-    async fn initialize(&self, _: InitializeParams) -> Result<InitializeResult> {
-        // Read by the pump, with what these types do not know.
-        let can = self.shared.can();
-        let capabilities = json!({
+/// What `initialize` is answered, as far as the greeting was read by the pump.
+pub fn greeting(shared: &Shared) -> Value {
+    let can = shared.can();
+    json!({
+        "capabilities": {
             "positionEncoding": can.encoding.name(),
             "textDocumentSync": {"openClose": true, "change": 2},
             "codeActionProvider": match can.action_literals {
@@ -44,12 +44,14 @@ impl LanguageServer for Server {
             },
             "codeLensProvider": {"resolveProvider": false},
             "executeCommandProvider": {"commands": commands::names()},
-        });
-        let result = json!({
-            "capabilities": capabilities,
-            "serverInfo": {"name": "orchestrator", "version": env!("CARGO_PKG_VERSION")},
-        });
-        serde_json::from_value(result).map_err(|_| Error::internal_error())
+        },
+        "serverInfo": {"name": "orchestrator", "version": env!("CARGO_PKG_VERSION")},
+    })
+}
+
+impl LanguageServer for Server {
+    async fn initialize(&self, _: InitializeParams) -> Result<InitializeResult> {
+        serde_json::from_value(greeting(&self.shared)).map_err(|_| Error::internal_error())
     }
 
     async fn initialized(&self, _: InitializedParams) {

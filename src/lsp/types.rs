@@ -3,7 +3,7 @@
 //! What that crate lacks (LSP 3.18) and what is only passed on travels as JSON.
 
 pub use tower_lsp::{
-    LanguageServer, LspService,
+    ExitedError, LanguageServer, LspService,
     jsonrpc::{Error, ErrorCode, Request, Response, Result},
     ls_types::{
         CodeActionParams, CodeActionResponse, CodeLens, CodeLensParams, Diagnostic, DidChangeTextDocumentParams,

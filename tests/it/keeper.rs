@@ -337,6 +337,39 @@ fn output_of_any_bytes_is_kept() {
     });
 }
 
+/// Runs a silent job until `meanwhile`, which is handed the descriptor it prints to, is done.
+#[cfg(target_os = "linux")]
+async fn silent(rig: &mut Rig, id: &str, meanwhile: impl FnOnce(&Path)) {
+    let gate = rig.gate(&format!("gate-{id}"));
+    rig.start(rig.sh(id, &format!("read line < gate-{id}")));
+    let job = rig.started(id).await;
+    meanwhile(Path::new(&format!("/proc/{}/fd/1", job.pid)));
+    open_gate(&gate);
+    assert_eq!(rig.ended(id).await.output_bytes, 0);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_silent_jobs_pipe_is_the_next_ones_unless_somebody_else_has_it() {
+    block_on(async {
+        let mut rig = Rig::new().await;
+        let mut pipes = Vec::new();
+        let mut outsider = None;
+        silent(&mut rig, "a", |out| pipes.push(std::fs::read_link(out).unwrap())).await;
+        silent(&mut rig, "b", |out| {
+            pipes.push(std::fs::read_link(out).unwrap());
+            outsider = Some(std::fs::OpenOptions::new().write(true).open(out).unwrap());
+        })
+        .await;
+        assert_eq!(pipes[0], pipes[1], "each job has a pipe of its own");
+        outsider.unwrap().write_all(b"not the next job's").unwrap();
+        let ended = rig.run(rig.sh("c", "printf own")).await;
+        assert_eq!((ended.output_bytes, ended.tail.as_str()), (3, "own"));
+        assert_eq!(rig.log_of("c").unwrap(), b"own");
+        silent(&mut rig, "d", |out| assert_ne!(std::fs::read_link(out).unwrap(), pipes[0])).await;
+    });
+}
+
 #[test]
 fn progress_is_told_while_a_job_prints() {
     block_on(async {

@@ -8,7 +8,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Write},
     os::{
-        fd::{AsRawFd, FromRawFd, OwnedFd},
+        fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
         unix::fs::OpenOptionsExt,
     },
     path::PathBuf,
@@ -47,9 +47,32 @@ pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((reader, writer))
 }
 
+/// What a job writes to, and where we read it.
+pub(super) struct Pipe {
+    reader: File,
+    /// Our copy of the other end: the pipe then never reports its end, which would be a wake-up per job, and can be
+    /// the next job's.
+    writer: OwnedFd,
+}
+
+impl Pipe {
+    pub(super) fn new() -> io::Result<Pipe> {
+        let (reader, writer) = pipe()?;
+        Ok(Pipe { reader: File::from(reader), writer })
+    }
+
+    pub(super) fn reader(&self) -> RawFd {
+        self.reader.as_raw_fd()
+    }
+
+    pub(super) fn writer(&self) -> RawFd {
+        self.writer.as_raw_fd()
+    }
+}
+
 /// Collects what one job prints.
 pub(super) struct Output {
-    pipe: File,
+    pipe: Pipe,
     path: PathBuf,
     cap_bytes: u64,
     file: Option<File>,
@@ -71,9 +94,9 @@ pub(super) struct Summary {
 }
 
 impl Output {
-    pub(super) fn new(pipe: OwnedFd, path: PathBuf, cap_bytes: u64) -> Output {
+    pub(super) fn new(pipe: Pipe, path: PathBuf, cap_bytes: u64) -> Output {
         Output {
-            pipe: File::from(pipe),
+            pipe,
             path,
             cap_bytes,
             file: None,
@@ -86,8 +109,9 @@ impl Output {
         }
     }
 
-    pub(super) fn fd(&self) -> i32 {
-        self.pipe.as_raw_fd()
+    /// The pipe, when the job is over.
+    pub(super) fn into_pipe(self) -> Pipe {
+        self.pipe
     }
 
     pub(super) fn total_bytes(&self) -> u64 {
@@ -109,7 +133,7 @@ impl Output {
     fn read_once(&mut self, buffer: &mut Vec<u8>) -> bool {
         buffer.resize(CHUNK_BYTES, 0);
         loop {
-            match self.pipe.read(buffer) {
+            match self.pipe.reader.read(buffer) {
                 Ok(0) => return false,
                 Ok(count) => {
                     self.take(&buffer[..count]);
@@ -215,8 +239,7 @@ mod tests {
     fn printed(cap_bytes: u64, chunks: &[&[u8]]) -> (Summary, Option<Vec<u8>>) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("made/on/demand.log");
-        let (reader, _writer) = pipe().unwrap();
-        let mut output = Output::new(reader, path.clone(), cap_bytes);
+        let mut output = Output::new(Pipe::new().unwrap(), path.clone(), cap_bytes);
         for chunk in chunks {
             output.take(chunk);
         }

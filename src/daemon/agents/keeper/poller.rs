@@ -62,8 +62,8 @@ mod linux {
             self.control(libc::EPOLL_CTL_ADD, fd, token, false)
         }
 
-        /// Also waits for room to write, or no longer.
-        pub(in super::super) fn want_write(&mut self, fd: RawFd, token: u64, write: bool) -> io::Result<()> {
+        /// Gives a descriptor another number; also waits for room to write, or no longer.
+        pub(in super::super) fn change(&mut self, fd: RawFd, token: u64, write: bool) -> io::Result<()> {
             self.control(libc::EPOLL_CTL_MOD, fd, token, write)
         }
 
@@ -164,9 +164,10 @@ mod portable {
             Ok(())
         }
 
-        pub(in super::super) fn want_write(&mut self, fd: RawFd, _token: u64, write: bool) -> io::Result<()> {
-            for (watched, _) in self.watched.iter_mut().filter(|(watched, _)| watched.fd == fd) {
+        pub(in super::super) fn change(&mut self, fd: RawFd, token: u64, write: bool) -> io::Result<()> {
+            for (watched, number) in self.watched.iter_mut().filter(|(watched, _)| watched.fd == fd) {
                 watched.events = libc::POLLIN | if write { libc::POLLOUT } else { 0 };
+                *number = token;
             }
             Ok(())
         }

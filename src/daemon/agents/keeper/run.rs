@@ -6,10 +6,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     io,
-    os::{
-        fd::{AsRawFd, OwnedFd},
-        unix::net::UnixListener,
-    },
+    os::{fd::AsRawFd, unix::net::UnixListener},
     path::{Path, PathBuf},
     rc::Rc,
     time::{Duration, Instant},
@@ -19,7 +16,7 @@ use super::{
     child::{self, Env, Failure, Launched, Launcher},
     line::Line,
     log::{Log, LogEntry, read_log},
-    output::{self, Output, Summary},
+    output::{Output, Pipe, Summary},
     poller::{Poller, Ready, Signals},
     process::{self, Reaped},
     protocol::{End, Ended, Job, NotStarted, Notice, Order, RunningJob, VERSION},
@@ -32,9 +29,14 @@ use super::{
 const ANNOUNCE_AFTER: Duration = Duration::from_millis(20);
 /// How often a job's output is reported.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
-/// How long results may wait for more of their kind while jobs are queued: nobody could start anything sooner for
-/// knowing them, and each message wakes the daemon.
-const RESULTS_WAIT: Duration = Duration::from_millis(2);
+/// How long results may wait for more of their kind while jobs are queued, so that nobody could start anything sooner
+/// for knowing them, or while so many run that the processors have enough to do. Each message wakes the daemon, and
+/// each is a flush: with ten jobs of a third of a millisecond that is one for every two of them otherwise.
+const RESULTS_WAIT: Duration = Duration::from_millis(3);
+/// How many jobs more than there are processors keep these busy until what comes next is there.
+const BUSY_BEYOND: usize = 1;
+/// How many pipes are kept for the next jobs: a new one costs as much as a tenth of starting a process.
+const SPARE_MAX: usize = 64;
 /// How often killed processes that are still there are killed again, and for how long.
 const SWEEP_EVERY: Duration = Duration::from_millis(50);
 const SWEEP_MAX: Duration = Duration::from_secs(10);
@@ -90,8 +92,6 @@ struct Running {
     start_ticks: u64,
     announced: bool,
     output: Output,
-    /// Our copy of the pipe's writing end: the pipe then never reports its end, which would be a wake-up per job.
-    _writer: OwnedFd,
     printed: Instant,
     /// The last progress report, and the bytes it told.
     progress: (Instant, u64),
@@ -145,11 +145,14 @@ struct Keeper {
     envs: HashMap<u32, Rc<Env>>,
     queue: Queue<(Job, Rc<Env>)>,
     running: HashMap<u64, Running>,
+    /// Pipes of jobs that are over, for the next ones, each watched under its last job's number.
+    spare: Vec<(u64, Pipe)>,
     /// Jobs by first process, as long as that is unreaped.
     mains: HashMap<i32, u64>,
     places: HashMap<String, Place>,
     unacknowledged: BTreeMap<u64, Ended>,
     adoption: Adoption,
+    processors: usize,
     next_number: u64,
     next_seq: u64,
     /// Since when nobody is connected and nothing happens.
@@ -179,7 +182,7 @@ impl Keeper {
         poller.add(listener.as_raw_fd(), LISTENER)?;
         poller.add(signals.fd(), SIGNALS)?;
         process::say_ready()?;
-        let slots = std::thread::available_parallelism().map_or(1, |count| count.get() as u32);
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Ok(Keeper {
             adoption: Adoption::new(&token),
             places: unacknowledged.values().map(|e| (e.id.clone(), Place::Ended { seq: e.seq })).collect(),
@@ -194,9 +197,11 @@ impl Keeper {
             log,
             line: None,
             envs: HashMap::new(),
-            queue: Queue::new(slots, process::running_max()),
+            queue: Queue::new(processors as u32, process::running_max()),
             running: HashMap::new(),
+            spare: Vec::new(),
             mains: HashMap::new(),
+            processors,
             next_number: FIRST_JOB,
             resting_since: Instant::now(),
             stopping: false,
@@ -332,7 +337,8 @@ impl Keeper {
         if !line.has_unsent() {
             return;
         }
-        if self.queue.has_waiting() && !self.urgent {
+        let busy = self.running.len() >= self.processors + BUSY_BEYOND;
+        if (self.queue.has_waiting() || busy) && !self.urgent {
             let now = Instant::now();
             if now < *self.results_wait.get_or_insert(now + RESULTS_WAIT) {
                 return;
@@ -345,7 +351,7 @@ impl Keeper {
             return self.hang_up();
         }
         if line.blocked != was_blocked
-            && let Err(error) = self.poller.want_write(line.fd(), LINE, line.blocked)
+            && let Err(error) = self.poller.change(line.fd(), LINE, line.blocked)
         {
             tracing::error!("cannot watch the connection: {error}");
             self.hang_up();
@@ -506,7 +512,7 @@ impl Keeper {
         let start_ticks = process::boot_ticks();
         let number = self.next_number;
         let started = self.try_start(&job, env, number);
-        let (pid, launched, reader, writer) = match started {
+        let (pid, launched, pipe) = match started {
             Ok(started) => started,
             Err(Failure { reason, message }) => {
                 self.queue.release(job.group);
@@ -525,8 +531,7 @@ impl Keeper {
             started_at_ms,
             start_ticks,
             announced: false,
-            output: Output::new(reader, job.log.clone(), job.cap_bytes),
-            _writer: writer,
+            output: Output::new(pipe, job.log.clone(), job.cap_bytes),
             printed: now,
             progress: (now, 0),
             stop: None,
@@ -538,34 +543,55 @@ impl Keeper {
         self.running.insert(number, running);
     }
 
-    fn try_start(
-        &mut self,
-        job: &Job,
-        env: &Rc<Env>,
-        number: u64,
-    ) -> Result<(i32, Launched, OwnedFd, OwnedFd), Failure> {
-        let trouble = |error: io::Error| Failure {
+    fn try_start(&mut self, job: &Job, env: &Rc<Env>, number: u64) -> Result<(i32, Launched, Pipe), Failure> {
+        let pipe = self.pipe(number).map_err(|error| Failure {
             reason: NotStarted::Other,
             message: format!("cannot make a pipe for the output: {error}; raise `ulimit -n` or run fewer jobs at once"),
-        };
-        let (reader, writer) = output::pipe().map_err(trouble)?;
-        self.poller.add(reader.as_raw_fd(), number).map_err(trouble)?;
-        match child::start(&mut self.launcher, job, env, &self.token, writer.as_raw_fd()) {
-            Ok((pid, launched)) => Ok((pid, launched, reader, writer)),
+        })?;
+        match child::start(&mut self.launcher, job, env, &self.token, pipe.writer()) {
+            Ok((pid, launched)) => Ok((pid, launched, pipe)),
             Err(failure) => {
-                self.poller.remove(reader.as_raw_fd());
+                self.poller.remove(pipe.reader());
                 Err(failure)
             }
+        }
+    }
+
+    /// A pipe, watched under `number`.
+    fn pipe(&mut self, number: u64) -> io::Result<Pipe> {
+        match self.spare.pop() {
+            Some((_, pipe)) => self.poller.change(pipe.reader(), number, false).map(|()| pipe),
+            None => {
+                let pipe = Pipe::new()?;
+                self.poller.add(pipe.reader(), number).map(|()| pipe)
+            }
+        }
+    }
+
+    /// Keeps the pipe of a job that is over for another, unless somebody may still write to it.
+    fn put_by(&mut self, number: u64, pipe: Pipe, clean: bool) {
+        if clean && self.spare.len() < SPARE_MAX {
+            self.spare.push((number, pipe));
+        } else {
+            self.poller.remove(pipe.reader());
         }
     }
 
     // --- running ---
 
     fn read_output(&mut self, number: u64) {
-        if let Some(running) = self.running.get_mut(&number)
-            && running.output.read_turn(&mut self.buffer)
-        {
-            running.printed = Instant::now();
+        match self.running.get_mut(&number) {
+            Some(running) => {
+                if running.output.read_turn(&mut self.buffer) {
+                    running.printed = Instant::now();
+                }
+            }
+            // Somebody whom we cannot see, such as one to whom the job had passed its descriptor: not the next job's.
+            None => {
+                for (_, pipe) in self.spare.extract_if(.., |(last, _)| *last == number) {
+                    self.poller.remove(pipe.reader());
+                }
+            }
         }
     }
 
@@ -771,7 +797,8 @@ impl Keeper {
     fn finish(&mut self, number: u64, reaped: Reaped) {
         let Some(mut running) = self.running.remove(&number) else { return };
         let summary = running.output.finish(&mut self.buffer);
-        self.poller.remove(running.output.fd());
+        let clean = summary.output_bytes == 0 && running.swept.is_empty() && running.stop.is_none();
+        self.put_by(number, running.output.into_pipe(), clean);
         self.queue.release(running.job.group);
         let trouble = running.launched.trouble(&running.job);
         self.launcher.gone(running.launched);
