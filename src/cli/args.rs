@@ -328,6 +328,9 @@ pub struct RunArgs {
     /// Keep the change only if this command passes; may be given more than once
     #[arg(long, value_name = "CHECK")]
     pub verify: Vec<String>,
+    /// Ask before a change that takes away or alters exported names and signatures
+    #[arg(long)]
+    pub compatible: bool,
     /// Run this plan, TOML or JSON
     #[arg(long, value_name = "FILE", conflicts_with = "verify")]
     pub plan: Option<PathBuf>,

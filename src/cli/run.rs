@@ -197,6 +197,7 @@ fn request(arguments: &RunArgs, mode: Mode) -> Result<ProcessRequest, CliError> 
     let mut request =
         ProcessRequest { description, plan, mode, key: arguments.key.clone(), ..ProcessRequest::default() };
     request.jobs = arguments.jobs;
+    request.constraints.maintain_compatibility = arguments.compatible.then_some(true);
     // A check without a command binds the result of what is asked for in words.
     if arguments.command.is_none() && !arguments.verify.is_empty() {
         let argv = |check: &String| vec!["sh".to_owned(), "-c".to_owned(), check.clone()];

@@ -99,6 +99,8 @@ pub enum Effect {
         from: String,
         /// The commit's message.
         message: String,
+        /// Exports are compared: compatibility is to be kept.
+        compare: bool,
     },
     /// Merge a change with what has landed. Steps on one run's ref are carried out in the order they were sent.
     Merge {
@@ -393,6 +395,7 @@ fn of_attempt(state: &State, settings: &Settings, task: &Task, id: AttemptId, at
             lane: attempt.lane?,
             from: more?.from.clone()?,
             message: message(run, task),
+            compare: run.request.keeps_compatible(),
         }),
         Phase::Checking(index) => {
             Some(Effect::Start(order(state, run, task, id, attempt, JobId::Check(id, index), settings)?))

@@ -12,6 +12,7 @@ use super::{
     analyze::Analysis,
     budget::Limit,
     decide::{
+        change::Noticed,
         decision::{Answer, Decision},
         ladder::Label,
         learned::{Act, Remembered},
@@ -207,6 +208,8 @@ pub enum Event {
         diff: DiffStat,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         paths: Vec<Touched>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        noticed: Option<Box<Noticed>>,
     },
     /// It waits for something else now.
     #[serde(rename = "attempt.moved")]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     agent::{FoundAgent, Touched, Usage},
-    decide::{decision::By, gate::Judgement},
+    decide::{change::Noticed, decision::By, gate::Judgement},
     facts::Facts,
     job::{JobId, JobResult},
     plan::spec::TaskSpec,
@@ -280,6 +280,8 @@ pub enum Report {
         diff: DiffStat,
         /// Where, the first few.
         paths: Vec<Touched>,
+        /// What it does that a person has a word in.
+        noticed: Option<Box<Noticed>>,
     },
     /// A change was merged with what had landed.
     Merged {

@@ -7,7 +7,11 @@ use super::{
     agent::{AgentPart, Touched},
     analyze::IntentWord,
     coordinate::strategies,
-    decide::{self, decision::DecisionKind},
+    decide::{
+        self,
+        change::{self, Before},
+        decision::DecisionKind,
+    },
     effect::checks,
     event::Event,
     job::End,
@@ -193,7 +197,7 @@ fn after_harvest(
     }
     let to = match (checks(run, task).is_empty(), changed) {
         (false, _) => Phase::Checking(0),
-        (true, true) => return vec![to_land(task, id)],
+        (true, true) => return proven(state, run, task, id, attempt, now),
         (true, false) => return vec![settled(task, Settled::Completed, "nothing to change")],
     };
     vec![Event::AttemptMoved { attempt: id, to }]
@@ -250,7 +254,7 @@ fn after_check(
             review(state, run, task, id, attempt, &why, now)
         }
         Verdict::Proven(_) if more.commit.is_some() && more.commit != more.from => {
-            vec![to_land(task, id)]
+            proven(state, run, task, id, attempt, now)
         }
         Verdict::Proven(_) => vec![settled(task, Settled::Completed, "nothing to change")],
         Verdict::Refuted(_) if let Some(to) = taking_back(task) => vec![Event::AttemptMoved { attempt: id, to }],
@@ -270,8 +274,18 @@ fn after_check(
     }
 }
 
-/// What follows once a change is proven: it waits for its turn to land, or to be chosen.
-pub fn to_land(task: &Task, attempt: AttemptId) -> Event {
+/// What follows once a change is proven: what a person has a word in is asked, one thing after the other; then it waits
+/// for its turn to land, or to be chosen.
+pub fn proven(state: &State, run: &Run, task: &Task, id: AttemptId, attempt: &Attempt, now: Timestamp) -> Vec<Event> {
+    match change::before(state, run, task, id, attempt, now) {
+        Before::Nothing => vec![to_land(task, id)],
+        Before::Asked => Vec::new(),
+        Before::Ask(open) if attempt.phase == Phase::Reviewing => vec![open],
+        Before::Ask(open) => vec![Event::AttemptMoved { attempt: id, to: Phase::Reviewing }, open],
+    }
+}
+
+fn to_land(task: &Task, attempt: AttemptId) -> Event {
     match task.spec.extras().part {
         Some(Part::Candidate(_)) => settled(task, Settled::Completed, "proven; one of several to choose from"),
         _ => Event::AttemptMoved { attempt, to: Phase::Queued },

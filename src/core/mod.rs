@@ -223,6 +223,7 @@ fn analyze_due(state: &mut State, _ctx: &mut Ctx) -> Vec<Event> {
         let request = analyze::Request {
             text: run.request.description.clone(),
             environment: run.request.environment.clone(),
+            maintain_compatibility: run.request.keeps_compatible(),
             ..analyze::Request::default()
         };
         let analysis = Box::new(analyze::analyze(&request, facts));

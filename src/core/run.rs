@@ -318,6 +318,14 @@ pub struct Request {
     pub env: BTreeMap<String, String>,
 }
 
+impl Request {
+    /// Whether names and signatures that others build on are to stay: the constraint `maintain_compatibility`.
+    pub fn keeps_compatible(&self) -> bool {
+        self.context.get("constraints").and_then(|constraints| constraints.get("maintain_compatibility")?.as_bool())
+            == Some(true)
+    }
+}
+
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }

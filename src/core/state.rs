@@ -487,12 +487,13 @@ impl State {
                 }
                 self.index.due.push_back(*attempt);
             }
-            Event::AttemptHarvested { attempt, commit, tree, diff, paths } => {
+            Event::AttemptHarvested { attempt, commit, tree, diff, paths, noticed } => {
                 self.change_attempt(*attempt, |attempt| {
                     let more = attempt.more.get_or_insert_default();
                     more.commit = Some(commit.clone());
                     more.tree = Some(tree.clone());
                     more.diff = Some(*diff);
+                    more.noticed.clone_from(noticed);
                     if let Some(agent) = &mut more.agent {
                         agent.paths.clone_from(paths);
                     }

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{agent::AgentPart, job::End, plan::spec::TaskSpec, prove::CheckResult};
+use super::{agent::AgentPart, decide::change::Noticed, job::End, plan::spec::TaskSpec, prove::CheckResult};
 use crate::{
     ids::{AttemptId, DecisionId, LaneId, RunId, TaskId},
     time::Timestamp,
@@ -192,6 +192,9 @@ pub struct Proof {
     /// The change: files, insertions, deletions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub diff: Option<DiffStat>,
+    /// What it does that a person has a word in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noticed: Option<Box<Noticed>>,
     /// The commit after merging with what landed meanwhile, its tree, and the tip it was merged onto.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub merged: Option<(String, String, String)>,

@@ -133,9 +133,9 @@ pub fn record(state: &State, report: Report, now: Timestamp) -> Vec<Event> {
         },
         Report::JobStarted { .. } => Vec::new(),
         Report::JobEnded { job, result } => job_ended(state, job, result),
-        Report::Harvested { attempt, commit, tree, diff, paths } => match state.live(attempt) {
+        Report::Harvested { attempt, commit, tree, diff, paths, noticed } => match state.live(attempt) {
             Some((_, live)) if live.phase == Phase::Harvesting => {
-                vec![Event::AttemptHarvested { attempt, commit, tree, diff, paths }]
+                vec![Event::AttemptHarvested { attempt, commit, tree, diff, paths, noticed }]
             }
             _ => Vec::new(),
         },

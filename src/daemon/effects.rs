@@ -457,9 +457,9 @@ impl Hands {
                     let changed = again(|| repo.dirty_paths(&lane, &options)).map_err(said);
                     Report::SharedInspected { run, changed: changed.map(|paths| texts(&paths)) }
                 }
-                Effect::Harvest { attempt, run, lane, from, message } => {
+                Effect::Harvest { attempt, run, lane, from, message, compare } => {
                     let lane = lanes_dir.join(lane.to_string());
-                    again(|| harvest(&repo, &lane, attempt, run, &from, &message, &options))
+                    again(|| harvest(&repo, &lane, attempt, run, (&from, compare), &message, &options))
                         .unwrap_or_else(|error| Report::StepFailed { attempt, why: said(error) })
                 }
                 Effect::Merge { attempt, onto, commit, message, .. } => {
@@ -706,7 +706,7 @@ fn harvest(
     lane: &Path,
     attempt: AttemptId,
     run: RunId,
-    from: &str,
+    (from, compare): (&str, bool),
     message: &str,
     options: &SnapshotOptions,
 ) -> Result<Report, LaneError> {
@@ -714,11 +714,13 @@ fn harvest(
     let refname = format!("refs/orchestrator/{run}/{}/{}", attempt.task, attempt.generation);
     let snapshot = repo.snapshot_lane(lane, &parent, message, &refname, options)?;
     let mut paths = Vec::new();
+    let mut noticed = None;
     let diff = match snapshot.commit == parent {
         true => DiffStat::default(),
         false => {
             let diff = repo.diff(&parent, &snapshot.commit)?;
             let named = diff.files.iter().take(PATHS_MAX);
+            noticed = super::changes::noticed(&repo.texts(&diff)?, compare).map(Box::new);
             paths.extend(named.map(|file| Touched {
                 path: file.path.to_string_lossy().into_owned(),
                 new: file.status == super::lanes::Status::Added,
@@ -730,7 +732,8 @@ fn harvest(
             }
         }
     };
-    Ok(Report::Harvested { attempt, commit: snapshot.commit.into(), tree: snapshot.tree.into(), diff, paths })
+    let (commit, tree) = (snapshot.commit.into(), snapshot.tree.into());
+    Ok(Report::Harvested { attempt, commit, tree, diff, paths, noticed })
 }
 
 fn merge(repo: &Repo, attempt: AttemptId, onto: &str, commit: &str, message: &str) -> Result<Report, LaneError> {

@@ -17,6 +17,7 @@
 //! loses nothing: jobs go on under their keepers, and the next daemon takes the journals up.
 
 pub mod agents;
+mod changes;
 mod connection;
 pub mod convert;
 mod effects;

@@ -137,6 +137,33 @@ fn unknown(what: &str, name: &str, known: &[(&str, &str)]) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, message)
 }
 
+/// What looks like a secret in a text and was in none of the texts before. In tests and documents only what has the exact
+/// shape of one.
+pub fn secrets_added(path: &str, before: &[&str], after: &str) -> Vec<Finding> {
+    secrets::added(path, before, after)
+}
+
+/// Whether a path is one of tests, examples or documents.
+pub fn is_sample(path: &str) -> bool {
+    secrets::is_sample(path)
+}
+
+/// A source text with its comments blanked, and its strings but for a mark where each begins; `None` where nobody here
+/// can tell which they are.
+pub fn without_strings(path: &str, text: &str) -> Option<String> {
+    let style = lexer::style_of(path).filter(|style| style.sure)?;
+    let scan = lexer::scan(text, &style);
+    let mut bytes = text.as_bytes().to_vec();
+    for (kind, start, end) in &scan.regions {
+        bytes[*start..*end].iter_mut().filter(|byte| **byte != b'\n').for_each(|byte| *byte = b' ');
+        if *kind == lexer::Kind::Text && start < end {
+            bytes[*start] = b'"';
+        }
+    }
+    // Regions begin and end where characters do.
+    String::from_utf8(bytes).ok().filter(|_| scan.complete)
+}
+
 /// Writes findings as JSON lines, `{"finding":{…}}`.
 pub fn print(findings: &[Finding], out: &mut dyn Write) -> io::Result<()> {
     #[derive(Serialize)]

@@ -59,6 +59,22 @@ pub(super) fn find(listing: &Listing) -> Vec<Finding> {
     findings
 }
 
+/// See [`super::secrets_added`].
+pub(super) fn added(path: &str, before: &[&str], after: &str) -> Vec<Finding> {
+    if is_foreign(path) {
+        return Vec::new();
+    }
+    let sample = is_sample(path);
+    let new =
+        |(start, end, _): &(usize, usize, Finding)| !before.iter().any(|text| text.contains(&after[*start..*end]));
+    let exact = |(_, _, finding): &(usize, usize, Finding)| {
+        // What is told by a name or a form that inventions have as well.
+        let loose = ["a JSON web token", "a password in an address", ASSIGNED];
+        !sample || !loose.iter().any(|what| finding.message.contains(what))
+    };
+    located(path, after).into_iter().filter(new).filter(exact).map(|(_, _, finding)| finding).collect()
+}
+
 /// What every shape has somewhere: one fast pass that leaves few lines for the patterns.
 static HINT: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
@@ -72,6 +88,11 @@ const WINDOW_BYTES: usize = 2000;
 const KEY_BYTES: usize = 200;
 
 fn in_text(path: &str, text: &str) -> Vec<Finding> {
+    located(path, text).into_iter().map(|(_, _, finding)| finding).collect()
+}
+
+/// The findings with the place of each secret.
+fn located(path: &str, text: &str) -> Vec<(usize, usize, Finding)> {
     let mut found: Vec<(usize, usize, Finding)> = Vec::new();
     let mut at = 0;
     while let Some(hint) = HINT.find_at(text, at) {
@@ -88,7 +109,7 @@ fn in_text(path: &str, text: &str) -> Vec<Finding> {
     }
     found.sort_by_key(|(start, _, _)| *start);
     found.truncate(PER_FILE_MAX);
-    found.into_iter().map(|(_, _, finding)| finding).collect()
+    found
 }
 
 /// The first place from here on where a character starts.
@@ -195,7 +216,7 @@ fn says_example(line: &str, secret: &str) -> bool {
 }
 
 /// Test and documentation files, where a secret is likelier invented.
-fn is_sample(path: &str) -> bool {
+pub(super) fn is_sample(path: &str) -> bool {
     let name = name_of(path).to_ascii_lowercase();
     let folders = path.rsplit_once('/').map_or("", |(folders, _)| folders);
     folders.split('/').any(|part| {
@@ -322,6 +343,22 @@ mod tests {
         let key = token(&["gh", "p_", "q7RzT2mK9vLx4Wp8NbY3sJ6hGd5fCa1eUoQi"]);
         assert_eq!(found("tests/a.py", &key)[0].0, Severity::Low);
         assert!(found("src/a.py", &format!("{key} # example")).is_empty());
+    }
+
+    #[test]
+    fn only_what_a_change_brings_in() {
+        let key = token(&["gh", "p_", "q7RzT2mK9vLx4Wp8NbY3sJ6hGd5fCa1eUoQi"]);
+        let other = token(&["gh", "p_", "w8SaU3nL0wMy5Xq9OcZ4tK7iHe6gDb2fVpRj"]);
+        let before = format!("one = '{key}'\n");
+        let after = format!("# moved down\none = '{key}'\ntwo = '{other}'\n");
+        let lines = |found: Vec<Finding>| found.into_iter().map(|finding| finding.line).collect::<Vec<_>>();
+        assert_eq!(lines(added("a.py", &[&before], &after)), [Some(3)]);
+        assert_eq!(lines(added("a.py", &[], &after)), [Some(2), Some(3)]);
+        // From one file into another it was there before.
+        assert_eq!(lines(added("b.py", &["x = 1", &after], &after)), []);
+        assert_eq!(lines(added("tests/a.py", &[], &after)).len(), 2, "an exact shape counts anywhere");
+        let random = token(&["Zk9", "vT4q", "Lw8Rx2Bn"]);
+        assert_eq!(lines(added("tests/a.py", &[], &format!("u = 'postgres://app:{random}@db/x'\n"))), []);
     }
 
     #[test]

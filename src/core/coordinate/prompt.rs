@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::core::{
+    decide::{change, decision::Decision},
     effect::checks,
     plan::spec::{Effect as Touches, Part, Work},
     run::Run,
@@ -23,7 +24,7 @@ pub fn of(state: &State, run: &Run, task: &Task) -> String {
         let mut text = String::new();
         let before = before(task);
         // The conversation knows the task; it is told what happened since.
-        let _ = match before.map(|attempt| after(state, attempt)) {
+        let _ = match before.map(|before| after(state, task, before)) {
             Some(words) if !words.is_empty() => writeln!(text, "{words}"),
             _ => writeln!(text, "Go on with your task where you were interrupted."),
         };
@@ -33,8 +34,10 @@ pub fn of(state: &State, run: &Run, task: &Task) -> String {
     anew(state, run, task)
 }
 
-fn before(task: &Task) -> Option<&Attempt> {
-    task.attempts.iter().rev().skip(1).find(|attempt| attempt.agent().is_some())
+/// The last attempt of an agent before the present one, with its generation.
+fn before(task: &Task) -> Option<(u32, &Attempt)> {
+    let mut numbered = task.attempts.iter().enumerate().rev().skip(1).map(|(at, attempt)| (at as u32 + 1, attempt));
+    numbered.find(|(_, attempt)| attempt.agent().is_some())
 }
 
 /// The words for one that knows nothing of the task, whatever was said before.
@@ -50,7 +53,7 @@ pub fn anew(state: &State, run: &Run, task: &Task) -> String {
     }
     context(&mut text, run);
     if let Some(attempt) = before {
-        let words = after(state, attempt);
+        let words = after(state, task, attempt);
         if !words.is_empty() {
             let _ = writeln!(text, "{words}\n");
         }
@@ -120,7 +123,7 @@ fn parts(text: &mut String, state: &State, run: &Run, task: &Task) {
 }
 
 /// What became of an attempt, for the one that follows it.
-fn after(state: &State, attempt: &Attempt) -> String {
+fn after(state: &State, task: &Task, (generation, attempt): (u32, &Attempt)) -> String {
     let Some(more) = attempt.more.as_deref() else { return String::new() };
     let mut words = String::new();
     for ask in more.agent.iter().flat_map(|part| &part.asks).filter(|ask| ask.parked) {
@@ -132,6 +135,10 @@ fn after(state: &State, attempt: &Attempt) -> String {
             }
             words.push_str(" Ask again if you still need it: the answer stands.\n");
         }
+    }
+    let of_it = |decision: &&Decision| decision.task == Some(task.id) && decision.generation == Some(generation);
+    for back in state.decisions.values().filter(of_it).filter_map(change::sent_back) {
+        let _ = writeln!(words, "{back}");
     }
     if let Some(failure) = &more.failure {
         let kept =

@@ -39,6 +39,10 @@ pub enum DecisionKind {
     UndeclaredWrite,
     /// Nothing can prove a change, or it touched what was to prove it.
     Review,
+    /// A change takes away or alters what others may build on, though compatibility was to be kept.
+    BreakingChange,
+    /// A change brings in what looks like a secret, or weakens a protection.
+    Security,
     /// The run's deadline cannot be held.
     Deadline,
     /// The result is ready to enter the checkout.
@@ -61,6 +65,8 @@ impl DecisionKind {
             DecisionKind::StuckUndo => "stuck_undo",
             DecisionKind::UndeclaredWrite => "undeclared_write",
             DecisionKind::Review => "review",
+            DecisionKind::BreakingChange => "breaking_change",
+            DecisionKind::Security => "security",
             DecisionKind::Deadline => "deadline",
             DecisionKind::Apply => "apply",
             DecisionKind::Budget => "budget",
@@ -156,6 +162,15 @@ pub struct AgentAsk {
     pub judgement: Judgement,
 }
 
+/// A place in a file of the workspace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Anchored {
+    /// Relative to the root.
+    pub path: String,
+    /// From 1.
+    pub line: u32,
+}
+
 /// One question.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
@@ -185,6 +200,9 @@ pub struct Decision {
     /// What the ladder knows it as, where an answer teaches something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub case: Option<Box<Case>>,
+    /// Where in the files it is about, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchor: Option<Anchored>,
     /// Why it is asked rather than decided (S3's `why_asked`); absent where its kind says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
@@ -212,7 +230,8 @@ pub struct Decision {
 impl Decision {
     /// Whether it is about an attempt that goes on meanwhile: its task does not stand before it.
     pub fn of_attempt(&self) -> bool {
-        self.ask.is_some() || self.kind == DecisionKind::Review
+        self.ask.is_some()
+            || matches!(self.kind, DecisionKind::Review | DecisionKind::BreakingChange | DecisionKind::Security)
     }
 
     /// Whether it waits for an answer.

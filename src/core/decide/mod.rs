@@ -3,6 +3,7 @@
 //! Silence is never an answer. A decision blocks only what depends on it.
 
 pub mod cache;
+pub mod change;
 pub mod decision;
 pub mod effects;
 pub mod gate;
@@ -23,7 +24,7 @@ use decision::{Choice, Decision, DecisionKind, DecisionState, OnExpiry};
 use super::{
     Ctx,
     event::Event,
-    land::{settled, to_land},
+    land::{proven, settled},
     plan::planner,
     plan::spec::Effect as Touches,
     run::{Run, RunState, Undeclared},
@@ -164,7 +165,9 @@ fn consequence(state: &State, ctx: &Ctx, decision: &Decision, choice: &str) -> V
         (DecisionKind::Clarify, _) => Vec::new(),
         (DecisionKind::Budget, choice) if decision.task.is_none() => of_budget(state, ctx, run, choice),
         (DecisionKind::UndeclaredWrite, choice) => of_undeclared(state, run, choice),
-        (DecisionKind::Review, choice) => task.map(|task| reviewed(decision, choice, task)).unwrap_or_default(),
+        (DecisionKind::Review | DecisionKind::BreakingChange | DecisionKind::Security, choice) => {
+            task.map(|task| reviewed(state, ctx, decision, choice, task)).unwrap_or_default()
+        }
         (DecisionKind::Permission, choice) if let Some(ask) = &decision.ask => {
             permission::answered(state, decision, ask, choice)
         }
@@ -209,6 +212,8 @@ fn of_task(kind: DecisionKind, choice: &str, task: &Task) -> Vec<Event> {
             | DecisionKind::PlanApproval
             | DecisionKind::UndeclaredWrite
             | DecisionKind::Review
+            | DecisionKind::BreakingChange
+            | DecisionKind::Security
             | DecisionKind::Deadline
             | DecisionKind::Apply,
             _,
@@ -216,12 +221,17 @@ fn of_task(kind: DecisionKind, choice: &str, task: &Task) -> Vec<Event> {
     }
 }
 
-/// What a person said of a change that nothing else could judge.
-fn reviewed(decision: &Decision, choice: &str, task: &Task) -> Vec<Event> {
+/// What a person said of a change before it landed.
+fn reviewed(state: &State, ctx: &Ctx, decision: &Decision, choice: &str, task: &Task) -> Vec<Event> {
+    let Some(run) = state.run(task.run) else { return Vec::new() };
     match task.current() {
         Some((attempt, live)) if live.phase == Phase::Reviewing && Some(attempt.generation) == decision.generation => {
             match choice {
-                "accept" => vec![to_land(task, attempt)],
+                "accept" | change::KEEP => proven(state, run, task, attempt, live, ctx.now),
+                // No failure: it is a person's wish, and counts against nobody.
+                change::BACK => {
+                    vec![Event::AttemptOver { attempt, failure: None }, Event::TaskReopened { task: task.id }]
+                }
                 _ => vec![settled(task, Settled::Undone, "a person left it out")],
             }
         }
@@ -324,6 +334,7 @@ pub fn open_at(
         options: Vec::new(),
         criticality: 0.0,
         ask: None,
+        anchor: None,
         case: None,
         why: None,
         rules_hit: Vec::new(),

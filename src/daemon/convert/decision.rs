@@ -3,7 +3,7 @@
 //! Nothing is claimed that is not known: the verdict is the gate's where an agent's ask was judged and `none` elsewhere;
 //! where no history is calibrated, the confidence says `n = 0`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, os::unix::ffi::OsStrExt, path::Path};
 
 use sha2::{Digest, Sha256};
 
@@ -60,7 +60,7 @@ fn show<'a>(view: &View<'a>, known: &core::Decision, shared: &mut Shared<'a>) ->
             request_id: known.run,
             task_id: known.task,
             attempt,
-            anchor: run.and_then(anchor),
+            anchor: run.and_then(|run| anchor(run, known)),
             ask: known.ask.as_ref().map(|ask| Ask { tool: ask.tool.clone(), input: ask.input.clone() }),
             effects: effects(view, known),
         },
@@ -90,11 +90,30 @@ fn show<'a>(view: &View<'a>, known: &core::Decision, shared: &mut Shared<'a>) ->
     }
 }
 
-/// Where in the files a run began, where it began in an editor: a selection, or the diagnostic it is to mend.
-fn anchor(run: &Run) -> Option<Anchor> {
+/// Where in the files it is about; else where its run began, where that was in an editor: a selection, or the diagnostic
+/// it is to mend.
+fn anchor(run: &Run, known: &core::Decision) -> Option<Anchor> {
+    if let Some(place) = &known.anchor {
+        let uri = file_uri(&run.request.checkout.join(&place.path));
+        let at = serde_json::json!({"line": place.line.saturating_sub(1), "character": 0});
+        return Some(Anchor { uri, range: serde_json::json!({"start": at, "end": at}) });
+    }
     let selection = run.request.context.get("selection")?;
     let uri = selection.get("uri")?.as_str()?.to_owned();
     Some(Anchor { uri, range: selection.get("range")?.clone() })
+}
+
+/// A file as editors name it.
+fn file_uri(path: &Path) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
+    let mut uri = "file://".to_owned();
+    for byte in path.as_os_str().as_bytes() {
+        match plain(*byte) {
+            true => uri.push(char::from(*byte)),
+            false => uri.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    uri
 }
 
 /// Where a decision stands.
@@ -244,6 +263,8 @@ pub fn kind(kind: core::DecisionKind) -> DecisionKind {
         core::DecisionKind::UndeclaredWrite => DecisionKind::UndeclaredWrite,
         core::DecisionKind::Review => DecisionKind::Review,
         core::DecisionKind::Deploy => DecisionKind::Deploy,
+        core::DecisionKind::BreakingChange => DecisionKind::BreakingChange,
+        core::DecisionKind::Security => DecisionKind::Security,
         core::DecisionKind::Deadline => DecisionKind::Deadline,
         core::DecisionKind::Apply => DecisionKind::Apply,
     }
@@ -278,7 +299,11 @@ fn why_asked(kind: core::DecisionKind) -> &'static str {
         | core::DecisionKind::RetryExhausted
         | core::DecisionKind::StuckUndo => "criticality",
         core::DecisionKind::PlanApproval | core::DecisionKind::AgentQuestion | core::DecisionKind::Apply => "mode",
-        core::DecisionKind::Budget | core::DecisionKind::UndeclaredWrite | core::DecisionKind::Deadline => "rule",
+        core::DecisionKind::Budget
+        | core::DecisionKind::UndeclaredWrite
+        | core::DecisionKind::BreakingChange
+        | core::DecisionKind::Security
+        | core::DecisionKind::Deadline => "rule",
         core::DecisionKind::Review => "missing:check",
         core::DecisionKind::NoAgent => "missing:agent",
     }
@@ -336,6 +361,11 @@ fn effects(view: &View<'_>, known: &core::Decision) -> Vec<EffectNote> {
             let tasks = view.state.run(known.run).map_or(0, |run| run.tasks.len());
             let what = format!("{} run, each in a lane of its own", words::plural(tasks, "task"));
             note(what, EffectClass::Lane, Reversible::Yes)
+        }
+        // Whoever sees the result sees it, and cannot be made to forget.
+        core::DecisionKind::Security => note("it joins the result".to_owned(), EffectClass::Secret, Reversible::No),
+        core::DecisionKind::BreakingChange => {
+            note("it joins the result".to_owned(), EffectClass::Lane, Reversible::Yes)
         }
         core::DecisionKind::Permission
         | core::DecisionKind::Deploy

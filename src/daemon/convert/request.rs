@@ -262,8 +262,8 @@ fn unenforced(constraints: &Map<String, Value>, preferences: &Map<String, Value>
     for (name, value) in constraints {
         // The checks are added to a plan's own final ones, or to those of every change that a request in words leads
         // to; minutes are a limit of the run.
-        // A deadline that passes is asked about.
-        let enforced = matches!(name.as_str(), "verify" | "max_minutes" | "deadline");
+        // A deadline that passes is asked about, and so is a change that takes exports away or alters them.
+        let enforced = matches!(name.as_str(), "verify" | "max_minutes" | "deadline" | "maintain_compatibility");
         if !enforced && *value != Value::Bool(false) {
             names.push(name.clone());
         }

@@ -97,7 +97,7 @@ fn extension(file: &str) -> String {
 }
 
 /// The language of a file by its name, as linguist calls it, in lower case; JSX and TSX count as the language they extend.
-pub(super) fn language(file: &str) -> Option<&'static str> {
+pub(in crate::daemon) fn language(file: &str) -> Option<&'static str> {
     let name = file.rsplit('/').next().unwrap_or(file);
     match name {
         "Makefile" | "GNUmakefile" | "makefile" => return Some("makefile"),

@@ -12,6 +12,8 @@ mod node;
 mod python;
 mod targets;
 
+pub(super) use languages::language;
+
 use std::{
     cell::{OnceCell, RefCell},
     collections::{BTreeMap, BTreeSet},

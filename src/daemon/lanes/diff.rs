@@ -26,7 +26,27 @@ pub struct FileChange {
     pub insertions: Option<u64>,
     /// Lines removed; none for a binary file.
     pub deletions: Option<u64>,
+    /// Mode and object before and after.
+    pub(super) sides: (Side, Side),
 }
+
+/// A changed file as text, on both sides.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Texts {
+    /// Relative to the root.
+    pub path: String,
+    /// Before; none where there was no file, or none that could be read as text.
+    pub before: Option<String>,
+    /// After.
+    pub after: Option<String>,
+    /// What could not be read: too long, or no text.
+    pub unread: bool,
+}
+
+/// Longest file that is read as text.
+const TEXT_BYTES_MAX: u64 = 1 << 20;
+/// Most that is read of one change.
+const TEXTS_BYTES_MAX: u64 = 32 << 20;
 
 /// One side of a change: mode and object; none where the path does not exist.
 pub(super) type Side = Option<(u32, Oid)>;
@@ -84,9 +104,62 @@ impl Repo {
             let (insertions, deletions) = counts.get(&change.path).copied().unwrap_or_default();
             diff.insertions += insertions.unwrap_or(0);
             diff.deletions += deletions.unwrap_or(0);
-            diff.files.push(FileChange { path: change.path, status: change.status, insertions, deletions });
+            let sides = (change.old, change.new);
+            diff.files.push(FileChange { path: change.path, status: change.status, insertions, deletions, sides });
         }
         Ok(diff)
+    }
+
+    /// The changed files as texts (2 processes). Links, submodules and what is too long are left out, and said so.
+    pub fn texts(&self, diff: &Diff) -> Result<Vec<Texts>, LaneError> {
+        let plain =
+            |side: &Side| side.as_ref().filter(|(mode, _)| mode & 0o170_000 == 0o100_000).map(|(_, oid)| oid.clone());
+        let sides = |file: &FileChange| [plain(&file.sides.0), plain(&file.sides.1)];
+        let asked: Vec<String> = diff.files.iter().flat_map(sides).flatten().map(|oid| oid.to_string()).collect();
+        if asked.is_empty() {
+            return Ok(Vec::new());
+        }
+        let input = |oids: &[String]| (oids.join("\n") + "\n").into_bytes();
+        let sizes =
+            self.bare_call(["cat-file", "--batch-check=%(objectname) %(objectsize)"]).input(input(&asked)).checked()?;
+        let mut left = TEXTS_BYTES_MAX;
+        let mut wanted: Vec<String> = Vec::new();
+        for line in String::from_utf8_lossy(&sizes.stdout).lines() {
+            let Some((oid, size)) = line.split_once(' ').and_then(|(oid, size)| Some((oid, size.parse::<u64>().ok()?)))
+            else {
+                continue;
+            };
+            if size <= TEXT_BYTES_MAX.min(left) && !wanted.iter().any(|other| other == oid) {
+                left -= size;
+                wanted.push(oid.to_owned());
+            }
+        }
+        let mut found = std::collections::HashMap::new();
+        if !wanted.is_empty() {
+            let output = self
+                .bare_call(["cat-file", "--batch=%(objectname) %(objectsize)"])
+                .input(input(&wanted))
+                .long()
+                .checked()?;
+            let mut rest = output.stdout.as_slice();
+            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                let head = String::from_utf8_lossy(&rest[..end]).into_owned();
+                let odd = || LaneError::unexpected(format!("git cat-file printed {head:?}"));
+                let (oid, size) = head.split_once(' ').ok_or_else(odd)?;
+                let size: usize = size.parse().map_err(|_| odd())?;
+                let content = rest.get(end + 1..end + 1 + size).ok_or_else(odd)?;
+                let text = std::str::from_utf8(content).ok().filter(|text| !text.contains('\0'));
+                found.insert(oid.to_owned(), text.map(str::to_owned));
+                rest = rest.get(end + 2 + size..).unwrap_or_default();
+            }
+        }
+        let texts = diff.files.iter().map(|file| {
+            let [before, after] = sides(file).map(|oid| oid.map(|oid| found.get(oid.as_str()).cloned().flatten()));
+            let unread = [&before, &after].into_iter().any(|side| matches!(side, Some(None)));
+            let path = file.path.to_string_lossy().into_owned();
+            Texts { path, before: before.flatten(), after: after.flatten(), unread }
+        });
+        Ok(texts.collect())
     }
 
     /// The changes as a patch (one process). Without colour it is complete, binary files included, for `git apply`.

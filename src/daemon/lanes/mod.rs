@@ -18,7 +18,7 @@
 //! | `prepare` | ignored dependency stores and submodules of a new lane | 1, + 1 with `.worktreeinclude`; + 1 for each from another lane |
 //! | `virtualenv` | a copied Python environment | 0 |
 //! | `land` | merge in memory; the result branch | merge 2, publish 2 |
-//! | `diff` | what a result changed | 1 |
+//! | `diff` | what a result changed | 1; `texts` 2 |
 //! | `switch` | moves named paths of a checkout from one tree to another, all or nothing | 5 |
 //! | `disk` | what stands at a path of a checkout | 0 |
 //! | `apply` | a result enters the checkout, and leaves it again | apply 15, undo 5 |
@@ -50,7 +50,7 @@ use serde::{Deserialize, Serialize};
 
 pub use apply::{Applied, ApplyPlan, UndoPlan, Undone};
 pub use choose::{Skipped, SnapshotOptions, WhySkipped};
-pub use diff::{Diff, FileChange};
+pub use diff::{Diff, FileChange, Texts};
 pub use error::LaneError;
 pub use git::Git;
 pub use land::Merge;

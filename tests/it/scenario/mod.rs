@@ -5,6 +5,7 @@
 
 mod agents;
 mod autonomy;
+mod changes;
 mod coordination;
 mod decisions;
 mod endings;
@@ -34,6 +35,7 @@ pub const TOPICS: &[fn()] = &[
     submitting::topic,
     limits::topic,
     agents::topic,
+    changes::topic,
 ];
 
 /// Runs a script with the usual settings and compares what it printed.

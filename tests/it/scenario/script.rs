@@ -1,16 +1,16 @@
 //! The language of the scripts.
 //!
 //! ```text
-//! submit [key=K] [prio=high] [mode=plan] [ask=minimal|collaborative] [apply=ask|never] [due=60] [jobs=2] [trust] [approve=always] [planner=ada] [text=W] | TASKS
+//! submit [key=K] [prio=high] [mode=plan] [ask=minimal|collaborative] [apply=ask|never] [due=60] [jobs=2] [compatible] [trust] [approve=always] [planner=ada] [text=W] | TASKS
 //!        TASKS: name [read|ext|ask|agent|flow] [needs=a,b] [verify=unit,lint] [writes=src/**] [res=db] [prio=high] [est=60]
 //!               [retry=1] [in=parent] [most=0.5] [comp] [probe] [idem] [derived] [env=production] [type=deployment] [milestone=M] [timeout=60]; …    and before them  [stop] [final=check] [max=2]
 //!               [minutes=5] [spawns=3] [usd=1] [tokens=9] [order] [levels] [lead|votes|owned];
 //! task [run=R-1] [deps=T-1,T-2] [key=K] | ONE TASK
 //! set workers=2 lanes=1 playbooks=builtin agents=ada,ben day=1.5 spawns=2 slow
-//! surveyed R-1 [test=unit] [tree=t0]   survey-failed R-1 WHY   answer D-1 CHOICE [run|always]   cancel R-1|T-1   retry R-1 [T-1]
+//! surveyed R-1 [test=unit] [tree=t0]   survey-failed R-1 WHY   answer D-1 CHOICE [run|always] [says=WORDS]   cancel R-1|T-1   retry R-1 [T-1]
 //! prepared T-1.1   shared R-1   base R-1   final R-1      each with [failed WHY]      inspected R-1 [PATH…]
 //! started JOB   ended JOB END [names=a,b] [says=WORDS]    END: exit:0 exit:1 signal:9 timeout silent cancelled lost not_started
-//! harvested T-1.1 [same] [touches=a,b]   merged T-1.1 [other|empty]   conflict T-1.1   advanced T-1.1   refused T-1.1   broken T-1.1 WHY
+//! harvested T-1.1 [same] [touches=a,b] [secret=x] [breaks=a,b] [unread=x]   merged T-1.1 [other|empty]   conflict T-1.1   advanced T-1.1   refused T-1.1   broken T-1.1 WHY
 //! published R-1 [failed]   applied R-1 N   apply-refused R-1   undone R-1 N   undo-refused R-1
 //! apply R-1 [T-1…] [asks]   undo R-1   trust HASH|-   save [R-1]   restore C-1   tick +2s|-5s|+8d|+100ms
 //! found R-1 [ada,ben]   said T-1.1 session ID | usage N | asks R TOOL allow|deny|escalate|none | withdrawn R
@@ -33,6 +33,7 @@ use orchestrator::{
         Command, Effect, Input, Rejection, Report, Settings,
         agent::{AgentEnd, AgentProfile, DriverKind, FoundAgent, Touched, Usage},
         decide::{
+            change::{Broken, Noticed, Remark},
             decision::By,
             effects::Reversible,
             gate::{self, Ask, Judgement, NoLinks, Place, Verdict},
@@ -127,6 +128,15 @@ impl Script {
         self.core.settings.rules.policy = Arc::new(Policy::load(&[own]).expect("a policy"));
     }
 
+    /// What the newest attempt of an agent that was started is told.
+    pub fn prompt(&self) -> &str {
+        let told = self.waiting.iter().rev().find_map(|effect| match effect {
+            Effect::Start(order) => order.agent.as_ref().map(|agent| agent.prompt.as_str()),
+            _ => None,
+        });
+        told.expect("an agent was started")
+    }
+
     /// Plays these lines.
     pub fn play(&mut self, text: &str) {
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -217,7 +227,8 @@ impl Script {
                     _ => Remember::Once,
                 };
                 let (decision, choice) = (words.at(1), words.at(2));
-                self.command(Command::Answer { decision, choice, text: None, by, remember });
+                let text = words.key("says").map(|text| text.replace('_', " "));
+                self.command(Command::Answer { decision, choice, text, by, remember });
             }
             "forget" => self.command(Command::ForgetRule(words.plain[1].to_owned())),
             "cancel" if words.plain[1].starts_with('R') => self.command(Command::CancelRun(words.at(1))),
@@ -303,7 +314,7 @@ impl Script {
             }
             "final" => Report::FinalPrepared { run: run(), failed },
             "started" => Report::JobStarted { job: words.at(1), at: self.now },
-            "harvested" => self.harvested(attempt(), words.has("same"), words.list("touches")),
+            "harvested" => self.harvested(attempt(), &words),
             "merged" => {
                 let how = if words.has("other") { "other" } else { words.plain.get(2).copied().unwrap_or("") };
                 self.merged(attempt(), how)
@@ -375,14 +386,27 @@ impl Script {
         }
     }
 
-    fn harvested(&self, attempt: AttemptId, same: bool, touches: Vec<String>) -> Report {
+    fn harvested(&self, attempt: AttemptId, words: &Words) -> Report {
+        let (same, touches) = (words.has("same"), words.list("touches"));
         let more = self.core.state.live(attempt).and_then(|(_, live)| live.more.clone());
         let from = more.and_then(|more| more.from).unwrap_or_default();
         let name = format!("{}.{}", attempt.task.0, attempt.generation);
         let (commit, tree) = if same { (from, "t".into()) } else { (format!("c{name}"), format!("tree {name}")) };
         let diff = DiffStat { files: u32::from(!same), ..DiffStat::default() };
         let paths = touches.into_iter().map(|path| Touched { path, new: false }).collect();
-        Report::Harvested { attempt, commit, tree, diff, paths }
+        let remark = |what: &str| {
+            let (path, what) = ("f".to_owned(), what.to_owned());
+            move |_: &str| Remark { path: path.clone(), line: Some(2), there: true, what: what.clone() }
+        };
+        let broken =
+            |name: String| Broken { path: "f".into(), line: 2, before: format!("fn {name}()"), name, after: None };
+        let noticed = Noticed {
+            security: words.key("secret").into_iter().map(remark("Looks like a key")).collect(),
+            broken: words.list("breaks").into_iter().map(broken).collect(),
+            unread: words.key("unread").into_iter().map(remark("nobody can tell")).collect(),
+        };
+        let noticed = (noticed != Noticed::default()).then(|| Box::new(noticed));
+        Report::Harvested { attempt, commit, tree, diff, paths, noticed }
     }
 
     fn merged(&self, attempt: AttemptId, how: &str) -> Report {
@@ -484,7 +508,8 @@ impl Script {
             Effect::Stop { job } => Report::JobEnded { job: *job, result: exit(End::Cancelled) },
             Effect::Harvest { attempt, .. } => {
                 let task = self.core.state.task(attempt.task);
-                self.harvested(*attempt, task.is_some_and(|task| task.spec.effect == spec::Effect::None), Vec::new())
+                let same = task.is_some_and(|task| task.spec.effect == spec::Effect::None);
+                self.harvested(*attempt, &Words::of(if same { "same" } else { "" }))
             }
             Effect::Merge { attempt, .. } => self.merged(*attempt, ""),
             Effect::Advance { attempt, .. } => Report::Advanced { attempt: *attempt },
@@ -557,6 +582,11 @@ impl Script {
             planner: words.key("planner").map(str::to_owned),
             trust: words.has("trust"),
             environment: words.key("env").map(str::to_owned),
+            context: match words.has("compatible") {
+                true => serde_json::from_value(serde_json::json!({"constraints": {"maintain_compatibility": true}}))
+                    .expect("an object"),
+                false => serde_json::Map::new(),
+            },
             ..Request::default()
         }
     }

@@ -192,7 +192,10 @@ pub fn effect(effect: &Effect) -> String {
         Effect::Start(JobOrder { id, lane, argv, .. }) => format!("start {id} in {lane}: {}", argv.join(" ")),
         Effect::Stop { job } => format!("stop {job}"),
         Effect::Limit { run, jobs } => format!("limit {run} {jobs}"),
-        Effect::Harvest { attempt, lane, .. } => format!("harvest {attempt} in {lane}"),
+        Effect::Harvest { attempt, lane, compare, .. } => {
+            let comparing = if *compare { ", comparing exports" } else { "" };
+            format!("harvest {attempt} in {lane}{comparing}")
+        }
         Effect::Merge { attempt, onto, commit, .. } => format!("merge {attempt}: {commit} onto {onto}"),
         Effect::Advance { attempt, to, from, .. } => format!("advance {attempt}: {from} to {to}"),
         Effect::Notify { decision, command, .. } => format!("notify of {decision}: {}", command.join(" ")),

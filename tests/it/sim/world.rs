@@ -10,7 +10,10 @@ use orchestrator::{
     core::{
         Effect, Event, Input, Report, Rng, Settings, State,
         agent::{AgentEnd, FoundAgent, Usage},
-        decide::gate::Verdict,
+        decide::{
+            change::{Broken, Noticed, Remark},
+            gate::Verdict,
+        },
         effect,
         facts::{Facts, FoundCommand, Role},
         input::AgentSaid,
@@ -598,6 +601,7 @@ impl World {
                     tree,
                     diff: DiffStat::default(),
                     paths: Vec::new(),
+                    noticed: noticed(*attempt),
                 })
             }
             Effect::Merge { attempt, onto, commit, .. } => {
@@ -793,5 +797,17 @@ fn owners(job: JobId, run: RunId) -> Vec<String> {
         JobId::Baseline(..) => vec![format!("{run} base")],
         JobId::Final(..) => vec![format!("{run} final")],
         JobId::Setup(..) => unreachable!("the core lays no lane out itself"),
+    }
+}
+
+/// Some changes do what a person has a word in. No dice: what is drawn after it stays as it was for every seed.
+fn noticed(attempt: AttemptId) -> Option<Box<Noticed>> {
+    let number = attempt.task.0 * 7 + attempt.generation;
+    let remark = || vec![Remark { path: "f".into(), line: Some(1), there: true, what: "Looks like a key".into() }];
+    let broken = vec![Broken { path: "f".into(), line: 1, name: "f".into(), before: "fn f()".into(), after: None }];
+    match number % 13 {
+        0 => Some(Box::new(Noticed { security: remark(), ..Noticed::default() })),
+        1 => Some(Box::new(Noticed { security: remark(), broken, unread: remark() })),
+        _ => None,
     }
 }

@@ -61,7 +61,6 @@ fn the_specifications_example_is_taken_whole() {
           "deadline": 1767225599999,
           "unenforced": [
             "colour",
-            "maintain_compatibility",
             "preferences.agents"
           ],
           "key": "k1",

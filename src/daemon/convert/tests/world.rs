@@ -239,7 +239,7 @@ impl World {
             Effect::Harvest { attempt, .. } => {
                 let (commit, tree) = commit(attempt, "change");
                 let diff = DiffStat { files: 1, insertions: 3, deletions: 1 };
-                vec![Report::Harvested { attempt, commit, tree, diff, paths: Vec::new() }]
+                vec![Report::Harvested { attempt, commit, tree, diff, paths: Vec::new(), noticed: None }]
             }
             Effect::Merge { attempt, .. } if self.conflicts.contains(&attempt.to_string()) => {
                 vec![Report::MergeConflict { attempt, paths: vec!["a.txt".into()] }]
