@@ -7,11 +7,7 @@ use super::{
     agent::{AgentPart, Touched},
     analyze::IntentWord,
     coordinate::strategies,
-    decide::{
-        self,
-        change::{self, Before},
-        decision::DecisionKind,
-    },
+    decide::{self, change, decision::DecisionKind},
     effect::checks,
     event::Event,
     job::End,
@@ -108,7 +104,7 @@ fn after_running(state: &State, run: &Run, task: &Task, id: AttemptId, attempt: 
 
 /// How the effect outside of a task that ran is taken back, where its plan says how. The intent is on disk before
 /// anything is done, and the effect is probed first where that is possible.
-fn taking_back(task: &Task) -> Option<Phase> {
+pub(super) fn taking_back(task: &Task) -> Option<Phase> {
     let compensate = task.spec.extras().compensate.as_ref().filter(|_| task.spec.effect == Touches::External)?;
     Some(if compensate.probe.is_some() { Phase::Probing } else { Phase::Compensating })
 }
@@ -278,10 +274,12 @@ fn after_check(
 /// for its turn to land, or to be chosen.
 pub fn proven(state: &State, run: &Run, task: &Task, id: AttemptId, attempt: &Attempt, now: Timestamp) -> Vec<Event> {
     match change::before(state, run, task, id, attempt, now) {
-        Before::Nothing => vec![to_land(task, id)],
-        Before::Asked => Vec::new(),
-        Before::Ask(open) if attempt.phase == Phase::Reviewing => vec![open],
-        Before::Ask(open) => vec![Event::AttemptMoved { attempt: id, to: Phase::Reviewing }, open],
+        None => vec![to_land(task, id)],
+        Some(asks) if attempt.phase == Phase::Reviewing => asks,
+        Some(mut asks) => {
+            asks.insert(0, Event::AttemptMoved { attempt: id, to: Phase::Reviewing });
+            asks
+        }
     }
 }
 

@@ -111,7 +111,8 @@ impl Phase {
             (Checking(_) | AwaitingBase(_) | Rechecking(_) | AwaitingBaseMerged(_), Probing | Compensating) => true,
             (Harvesting, Checking(0) | Queued | Reviewing) => true,
             (Checking(_) | AwaitingBase(_), Reviewing) => true,
-            (Reviewing, Queued) => true,
+            // A person leaves it out: what it did outside is taken back.
+            (Reviewing, Queued | Probing | Compensating) => true,
             (Checking(index), AwaitingBase(same)) => index == same,
             (Checking(index) | AwaitingBase(index), Checking(next)) => next == index + 1,
             (Checking(_) | AwaitingBase(_), Queued) => true,

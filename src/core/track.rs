@@ -281,7 +281,7 @@ fn job_ended(state: &State, job: JobId, result: JobResult) -> Vec<Event> {
         JobId::Compensate(attempt) => match state.live(attempt) {
             Some((task, live)) if live.phase == Phase::Compensating => {
                 if result.end.success() {
-                    let why = "it failed, and its effect outside was taken back";
+                    let why = "its effect outside was taken back";
                     vec![settled(task, Settled::Undone, why)]
                 } else {
                     let failure = failure::stuck(&result.end, &result.tail);

@@ -148,6 +148,11 @@ pub fn is_sample(path: &str) -> bool {
     secrets::is_sample(path)
 }
 
+/// Whether a path is one of tests, or in a folder of examples or documents.
+pub fn is_test(path: &str) -> bool {
+    secrets::is_test(path)
+}
+
 /// A source text with its comments blanked, and its strings but for a mark where each begins; `None` where nobody here
 /// can tell which they are.
 pub fn without_strings(path: &str, text: &str) -> Option<String> {

@@ -218,6 +218,13 @@ fn says_example(line: &str, secret: &str) -> bool {
 /// Test and documentation files, where a secret is likelier invented.
 pub(super) fn is_sample(path: &str) -> bool {
     let name = name_of(path).to_ascii_lowercase();
+    let named = ["example", "sample", "template"].iter().any(|word| name.contains(word));
+    named || is_test(path) || matches!(extension(path).as_str(), "md" | "rst" | "adoc")
+}
+
+/// Files of tests, examples and documents by their folder, and of tests by their name.
+pub(super) fn is_test(path: &str) -> bool {
+    let name = name_of(path).to_ascii_lowercase();
     let folders = path.rsplit_once('/').map_or("", |(folders, _)| folders);
     folders.split('/').any(|part| {
         matches!(
@@ -238,10 +245,6 @@ pub(super) fn is_sample(path: &str) -> bool {
         || name.contains(".spec.")
         || name.contains("_test.")
         || name.starts_with("test_")
-        || name.contains("example")
-        || name.contains("sample")
-        || name.contains("template")
-        || matches!(extension(path).as_str(), "md" | "rst" | "adoc")
 }
 
 /// Random enough to be a secret and not a name, a path or a sentence.

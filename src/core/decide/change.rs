@@ -68,22 +68,20 @@ pub struct Broken {
     pub after: Option<String>,
 }
 
-/// What stands between a proven change and its turn to land.
-pub enum Before {
-    /// Nothing.
-    Nothing,
-    /// A question that is asked already.
-    Asked,
-    /// This question.
-    Ask(Event),
-}
-
 /// How the question about unread files says why it is asked.
 const UNREAD: &str = "missing:exports";
 
-/// What a person is to say next about a change, one thing after the other.
-pub fn before(state: &State, run: &Run, task: &Task, id: AttemptId, attempt: &Attempt, now: Timestamp) -> Before {
-    let Some(noticed) = attempt.more.as_ref().and_then(|more| more.noticed.as_deref()) else { return Before::Nothing };
+/// What a person is to say next about a change before it may land, one thing after the other: a question, or nothing
+/// while one is open already; `None` = nothing stands before it.
+pub fn before(
+    state: &State,
+    run: &Run,
+    task: &Task,
+    id: AttemptId,
+    attempt: &Attempt,
+    now: Timestamp,
+) -> Option<Vec<Event>> {
+    let noticed = attempt.more.as_ref().and_then(|more| more.noticed.as_deref())?;
     for subject in [Subject::Security, Subject::Broken, Subject::Unread] {
         if subject.lines(noticed).is_empty() {
             continue;
@@ -96,7 +94,7 @@ pub fn before(state: &State, run: &Run, task: &Task, id: AttemptId, attempt: &At
         };
         match of(id.generation) {
             Some(asked) if asked.answer().is_some_and(|answer| answer.choice == KEEP) => continue,
-            Some(_) => return Before::Asked,
+            Some(_) => return Some(Vec::new()),
             None => {}
         }
         // The same was asked about an attempt before, and kept: it is not asked twice.
@@ -106,10 +104,10 @@ pub fn before(state: &State, run: &Run, task: &Task, id: AttemptId, attempt: &At
                 && of(generation).and_then(Decision::answer).is_some_and(|answer| answer.choice == KEEP)
         });
         if !known {
-            return Before::Ask(question(state, run, task, attempt, (subject, noticed), now));
+            return Some(vec![question(state, run, task, attempt, (subject, noticed), now)]);
         }
     }
-    Before::Nothing
+    None
 }
 
 /// The option that takes the change as it is.
@@ -240,7 +238,8 @@ fn question(
         if let Subject::Unread = subject {
             decision.why = Some(UNREAD.to_owned());
         }
-        decision.options = vec![choice(KEEP, "Take it", "It joins the run's result as it is.", true)];
+        decision.options =
+            vec![choice(KEEP, "Take it", "It joins the run's result as it is.", !matches!(subject, Subject::Security))];
         if matches!(task.spec.work, Work::Prompt(_)) {
             let mut back =
                 choice(BACK, "Send it back", "Its agent is told this and what you add, and does it again.", true);

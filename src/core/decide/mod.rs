@@ -24,7 +24,7 @@ use decision::{Choice, Decision, DecisionKind, DecisionState, OnExpiry};
 use super::{
     Ctx,
     event::Event,
-    land::{proven, settled},
+    land::{proven, settled, taking_back},
     plan::planner,
     plan::spec::Effect as Touches,
     run::{Run, RunState, Undeclared},
@@ -231,6 +231,11 @@ fn reviewed(state: &State, ctx: &Ctx, decision: &Decision, choice: &str, task: &
                 // No failure: it is a person's wish, and counts against nobody.
                 change::BACK => {
                     vec![Event::AttemptOver { attempt, failure: None }, Event::TaskReopened { task: task.id }]
+                }
+                // What it did outside is taken back as after a red check.
+                _ if let Some(to) = taking_back(task) => vec![Event::AttemptMoved { attempt, to }],
+                _ if task.spec.effect == Touches::External => {
+                    vec![settled(task, Settled::Failed, "a person left it out; its effect outside is there")]
                 }
                 _ => vec![settled(task, Settled::Undone, "a person left it out")],
             }

@@ -71,7 +71,7 @@ pub enum Known {
 
 /// The language of a file.
 pub fn language(path: &str, named: Option<&'static str>) -> Known {
-    if upkeep::is_sample(path) || path.ends_with("/build.rs") || path == "build.rs" || is_test(path) {
+    if upkeep::is_test(path) || path.ends_with("/build.rs") || path == "build.rs" || beside_tests(path) {
         return Known::Nothing;
     }
     match named {
@@ -90,8 +90,8 @@ pub fn language(path: &str, named: Option<&'static str>) -> Known {
     }
 }
 
-/// Folders and names of tests and benchmarks beside those of samples.
-fn is_test(path: &str) -> bool {
+/// What else nobody builds on.
+fn beside_tests(path: &str) -> bool {
     path.split('/').any(|part| matches!(part, "benches" | "testdata" | "fixtures" | "conftest.py" | "vendor"))
 }
 

@@ -141,6 +141,45 @@ fn its_word_completes_nothing_and_the_checks_words_are_its_next_prompt() {
 }
 
 #[test]
+fn a_change_that_breaks_what_others_build_on_comes_back_with_a_persons_words() {
+    let turns = json!({
+        "mode": "next",
+        "turns": [bash("sed -i 's/def add(a, b)/def add(a, b, c)/; s/a - b/a + b/' sample.py; sed -i 's/2, 3/2, 3, 0/; s/0, 0/0, 0, 0/' tests/test_sample.py"),
+                  {"text": "Fixed."}],
+        "routes": [{"name": "again", "when": {"any_text": "sent back"},
+            "turns": [bash("git checkout -q tests; sed -i 's/def add(a, b, c)/def add(a, b, c=0)/' sample.py; sed -i 's/2, 3, 0/2, 3/; s/0, 0, 0/0, 0/' tests/test_sample.py"),
+                      {"text": "The third is optional now."}]}],
+    });
+    let Some(world) = World::new(turns) else { return };
+    let sandbox = &world.sandbox;
+    world.run(&["run", "fix the failing test", "--trust", "--compatible", "--detach"]).exits(0);
+    let mut seen = 0;
+    let report = super::eventually("the fix", || {
+        let open = sandbox.run(&["decide", "--json"]).exits(0).json();
+        for decision in open["decisions"].as_array().into_iter().flatten() {
+            let id = decision["decision_id"].as_str().unwrap();
+            match decision["kind"].as_str() {
+                Some("breaking_change") => {
+                    seen += 1;
+                    assert!(decision["question"].as_str().unwrap().contains("`add` is altered"), "{decision:#}");
+                    let words = "callers give two numbers";
+                    sandbox.run(&["decide", id, "back", "--text", words]).exits(0);
+                }
+                _ => drop(sandbox.run(&["decide", id, "allow"])),
+            }
+        }
+        let report = sandbox.run(&["report", "R-1", "--json"]).exits(0).json();
+        report["outcome"].is_string().then_some(report)
+    });
+    assert_eq!((report["outcome"].as_str(), seen), (Some("completed"), 1), "{report:#}");
+    let heard = world.model.heard();
+    for words in ["sent back", "`add` in `sample.py`", "callers give two numbers"] {
+        assert!(heard.contains(words), "{words:?} did not reach the model");
+    }
+    assert!(sandbox.git(&["show", "orchestrator/R-1:sample.py"]).contains("def add(a, b, c=0)"));
+}
+
+#[test]
 fn an_answer_of_the_service_that_is_no_answer_is_no_success_whatever_the_exit_status() {
     let error =
         json!({"error": {"status": 400, "type": "invalid_request_error", "message": "no such model"}, "repeat": true});

@@ -4,6 +4,7 @@
 //! of the sandbox may be left, and no test ever looks at a process of another one.
 
 mod bring;
+mod changes;
 mod clock;
 mod commands;
 mod journal;

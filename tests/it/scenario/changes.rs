@@ -13,6 +13,7 @@ pub fn topic() {
     nobody_is_asked_where_nothing_is_noticed();
     a_command_cannot_be_told();
     a_crash_between_two_questions();
+    what_was_done_outside_is_taken_back();
 }
 
 #[test]
@@ -261,6 +262,45 @@ fn a_crash_between_two_questions() {
             T-1.1 -> Merging
                 merge T-1.1: c1.1 onto base
               = Decided { decision: DecisionId(2), again: false }
+        "#]],
+    );
+}
+
+#[test]
+fn what_was_done_outside_is_taken_back() {
+    check(
+        r#"
+        quiet submit | a ext comp; b ext
+        quiet answer D-1 allow
+        quiet answer D-2 allow
+        quiet auto hold=T-1.1,T-2.1
+        quiet ended T-1.1 exit:0
+        quiet harvested T-1.1 secret=x
+        quiet ended T-2.1 exit:0
+        quiet harvested T-2.1 secret=x
+        answer D-3 drop
+        answer D-4 drop
+        auto
+        "#,
+        expect![[r#"
+            > answer D-3 drop
+            D-3 answered drop
+            T-1.1 -> Compensating
+            R-1 UserResponse -> EXECUTING
+            R-1 Monitor -> MONITORING
+                start T-1.1/c in L-1: undo a
+              = Decided { decision: DecisionId(3), again: false }
+            > answer D-4 drop
+            D-4 answered drop
+            T-2 failed (a person left it out; its effect outside is there)
+              = Decided { decision: DecisionId(4), again: false }
+            > auto
+            T-1 undone (its effect outside was taken back)
+            R-1 Complete -> COMPLETING
+                publish R-1 -
+            R-1 published -
+            R-1 Finish -> IDLE
+            R-1 ended failed (2 of 2 tasks did not complete, first T-1 (undone))
         "#]],
     );
 }

@@ -172,7 +172,7 @@ fn a_failure_is_taken_back_after_a_probe() {
             T-1.1 -> Compensating
                 start T-1.1/c in L-1: undo a
             > ended T-1.1/c exit:0
-            T-1 undone (it failed, and its effect outside was taken back)
+            T-1 undone (its effect outside was taken back)
             R-1 Complete -> COMPLETING
                 publish R-1 -
             > auto
@@ -424,7 +424,7 @@ fn not_proven_is_taken_back() {
             T-1.1 -> Compensating
                 start T-1.1/c in L-2: undo a
             > ended T-1.1/c exit:0
-            T-1 undone (it failed, and its effect outside was taken back)
+            T-1 undone (its effect outside was taken back)
             > ended T-2.1/v0 exit:1
             T-2.1 v0 exit:1
             T-2.1 over wrong_output/rollback (not proven by `lint`: the check passed before and now ends with exit:1)
@@ -489,7 +489,7 @@ fn cancelled_while_it_ran_is_taken_back() {
             T-2.1 -> Compensating
                 start T-2.1/c in L-1: undo b
             > auto
-            T-2 undone (it failed, and its effect outside was taken back)
+            T-2 undone (its effect outside was taken back)
             R-1 Cancel -> COMPLETING
                 publish R-1 -
             R-1 published -

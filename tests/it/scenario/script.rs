@@ -314,7 +314,7 @@ impl Script {
             }
             "final" => Report::FinalPrepared { run: run(), failed },
             "started" => Report::JobStarted { job: words.at(1), at: self.now },
-            "harvested" => self.harvested(attempt(), &words),
+            "harvested" => self.harvested(attempt(), words),
             "merged" => {
                 let how = if words.has("other") { "other" } else { words.plain.get(2).copied().unwrap_or("") };
                 self.merged(attempt(), how)
