@@ -40,6 +40,9 @@ int main(void) {
 }
 ";
 
+/// How many requests a client of many has open: what the servers that people use were compared with.
+const OPEN: usize = 32;
+
 /// The echo, compiled.
 fn echo(folder: &Path) -> Option<PathBuf> {
     let (source, program) = (folder.join("echo.c"), folder.join("echo"));
@@ -99,6 +102,22 @@ impl Peer {
                 self.stdout.read_line(&mut self.line).expect("it answers");
             }
         });
+        begun.elapsed()
+    }
+
+    /// Keeps so many requests open until all are answered.
+    fn open(&mut self, lines: &[String], width: usize) -> Duration {
+        let begun = Instant::now();
+        let (first, rest) = lines.split_at(width.min(lines.len()));
+        self.stdin.write_all(first.concat().as_bytes()).expect("it reads");
+        let mut rest = rest.iter();
+        for _ in lines {
+            self.line.clear();
+            self.stdout.read_line(&mut self.line).expect("it answers");
+            if let Some(next) = rest.next() {
+                self.stdin.write_all(next.as_bytes()).expect("it reads");
+            }
+        }
         begun.elapsed()
     }
 
@@ -205,15 +224,18 @@ pub fn mcp(scale: Scale) -> Vec<Row> {
         assert_eq!(first["result"]["isError"], false, "{first}");
         let (mut ours_t, mut floor_t) = (Vec::new(), Vec::new());
         let (mut ours_p, mut floor_p) = (Vec::new(), Vec::new());
+        let (mut ours_o, mut floor_o) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
-            for (peer, times, piped_times) in
-                [(&mut floor, &mut floor_t, &mut floor_p), (&mut ours, &mut ours_t, &mut ours_p)]
-            {
+            for (peer, times, piped_times, open_times) in [
+                (&mut floor, &mut floor_t, &mut floor_p, &mut floor_o),
+                (&mut ours, &mut ours_t, &mut ours_p, &mut ours_o),
+            ] {
                 for line in &lines {
                     let begun = Instant::now();
                     peer.call(line);
                     times.push(begun.elapsed());
                 }
+                open_times.push(peer.open(&lines, OPEN));
                 piped_times.push(peer.piped(&many, piped));
             }
         }
@@ -226,6 +248,14 @@ pub fn mcp(scale: Scale) -> Vec<Row> {
                 ratio(ours, floor) <= 3.0,
             ));
         }
+        let (ours_o, floor_o) = (median(ours_o), median(floor_o));
+        let per_second = |time: Duration| calls as f64 / time.as_secs_f64();
+        rows.push(Row::bound(
+            format!("the same, {OPEN} open at a time: calls a second, against the echo"),
+            "0.50 ×",
+            format!("{:.2} × ({:.0} / {:.0})", ratio(floor_o, ours_o), per_second(ours_o), per_second(floor_o)),
+            ratio(floor_o, ours_o) >= 0.5,
+        ));
         let per_second = |time: Duration| piped as f64 / time.as_secs_f64();
         let (ours_p, floor_p) = (median(ours_p), median(floor_p));
         rows.push(Row::bound(
