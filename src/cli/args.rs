@@ -89,7 +89,7 @@ pub enum Verb {
     Run(RunArgs),
     /// Show runs, open decisions and agents on one screen
     Status {
-        /// Draw again whenever something changes
+        /// Draw again whenever something changes; one run until it is over
         #[arg(long)]
         watch: bool,
         /// Only this run

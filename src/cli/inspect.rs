@@ -9,7 +9,7 @@ use super::{
     result::newest,
 };
 use crate::{
-    api::{ApiError, Code, Event, LogId, OrchestratorApiClient, WorkId},
+    api::{ApiError, Code, Event, LogId, OrchestratorApiClient, Outcome, WorkId},
     ids::{BadId, RunId},
     time::now,
 };
@@ -17,16 +17,19 @@ use crate::{
 /// How long one call waits for more of a log.
 const LOG_WAIT_S: f64 = 60.0;
 
-/// One screen; with `watch` again after every change.
+/// One screen; with `watch` again after every change, of one run until that is over.
 pub async fn status<C: OrchestratorApiClient + Sync>(
     client: &C,
     console: &mut Console,
     run: Option<RunId>,
     watch: bool,
 ) -> Result<Exit, CliError> {
-    let mut seen = draw_status(client, console, run, watch).await?;
+    let (mut seen, mut outcome) = draw_status(client, console, run, watch).await?;
     if !watch {
         return Ok(Exit::Completed);
+    }
+    if let Some(outcome) = outcome {
+        return Ok(Exit::of_outcome(outcome));
     }
     let mut events = client.subscribe_events(seen, run).await?;
     while let Some(told) = events.next().await {
@@ -34,22 +37,27 @@ pub async fn status<C: OrchestratorApiClient + Sync>(
             told.map_err(|error| ApiError::new(Code::Internal, format!("an event cannot be read: {error}"), ""))?;
         // Many events come at once; the screen shows all of them up to its own revision.
         if told.last().is_some_and(|event| event.revision > seen) {
-            seen = draw_status(client, console, run, watch).await?;
+            (seen, outcome) = draw_status(client, console, run, watch).await?;
+        }
+        if let Some(outcome) = outcome {
+            return Ok(Exit::of_outcome(outcome));
         }
     }
     Err(ApiError::new(Code::Unavailable, "the daemon went away", "run the command again").into())
 }
 
+/// Draws one screen; its revision, and how the one run ended that was asked for.
 async fn draw_status<C: OrchestratorApiClient + Sync>(
     client: &C,
     console: &mut Console,
     run: Option<RunId>,
     watch: bool,
-) -> Result<u64, CliError> {
+) -> Result<(u64, Option<Outcome>), CliError> {
     let state = client.get_state(run).await?;
+    let outcome = state.sessions.iter().find(|of| Some(of.request_id) == run).and_then(|of| of.outcome);
     if console.json {
         console.object(&state)?;
-        return Ok(state.revision);
+        return Ok((state.revision, outcome));
     }
     let mut pending = client.get_pending_decisions().await?.decisions;
     if let Some(run) = run {
@@ -65,7 +73,7 @@ async fn draw_status<C: OrchestratorApiClient + Sync>(
         text.insert_str(0, "\x1b[H\x1b[2J");
     }
     console.text(text)?;
-    Ok(state.revision)
+    Ok((state.revision, outcome))
 }
 
 /// The agents and how loaded they are.

@@ -126,6 +126,10 @@ pub fn whole(report: &Report, width: usize, paint: Paint) -> String {
                 let state = match check.state {
                     BaseState::Passed => Cell::new("passed", Paint::green),
                     BaseState::Failed => Cell::new("failed", Paint::red),
+                    // It would have been run for the first change that it had to prove.
+                    BaseState::Unknown if report.outcome.is_some() && check.seconds == 0.0 => {
+                        Cell::new("not needed", Paint::dim)
+                    }
                     BaseState::Unknown => Cell::new("unknown", Paint::dim),
                 };
                 vec![state, seconds(check.seconds).into(), shell_words(&check.command).into()]

@@ -141,6 +141,10 @@ fn a_watched_status_follows_and_fits_a_narrow_screen() {
     watching.shows("completed");
     watching.types("\u{3}");
     watching.ends();
+    // One run is watched until it is over, and then, as when it is followed, its end is the status.
+    sandbox.run(&["status", "R-1", "--watch"]).exits(0);
+    sandbox.run(&["run", "--do", "false", "--verify", "true", "--detach"]).exits(0);
+    sandbox.run(&["status", "R-2", "--watch"]).exits(1);
     narrow.shows("completed");
     let (status, shown) = narrow.ends();
     assert_eq!(status.code(), Some(0));
