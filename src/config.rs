@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::{
     Settings,
     agent::{AgentProfile, DriverKind},
+    confine::Confine,
     plan::spec::Retry,
     run::Interaction,
     settings::Decisions,
@@ -30,6 +31,8 @@ pub struct Config {
     pub skill: SkillConfig,
     /// Isolated checkouts.
     pub lanes: LanesConfig,
+    /// What commands are kept from.
+    pub sandbox: SandboxConfig,
     /// How much to ask.
     pub interaction: InteractionConfig,
     /// When something is decided without a person.
@@ -250,7 +253,8 @@ pub struct StateConfig {
     pub keep_runs: u32,
     /// Days they are kept.
     pub keep_days: u32,
-    /// Free disk below which no lane is made, GiB.
+    /// Free disk below which no lane is laid out, GiB: idle lanes are removed first, then tasks wait. Low, because
+    /// whoever has a small disk must not find that nothing ever starts.
     pub min_free_gb: f64,
 }
 
@@ -298,6 +302,8 @@ pub struct LanesConfig {
     pub link: Vec<String>,
     /// A command that is run once in each new lane; empty = none.
     pub setup: Vec<String>,
+    /// Whether each lane gets ten ports of its own, the first as `PORT` and `ORCHESTRATOR_PORT_BASE`.
+    pub ports: bool,
     /// Largest untracked file that is taken along, MiB.
     pub max_file_mb: u64,
     /// Largest plain folder, files.
@@ -313,11 +319,23 @@ impl Default for LanesConfig {
             copy: ["node_modules", "target", ".venv", "vendor"].map(str::to_owned).into(),
             link: Vec::new(),
             setup: Vec::new(),
+            ports: true,
             max_file_mb: 10,
             max_folder_files: 20_000,
             max_folder_mb: 2_048,
         }
     }
+}
+
+/// What commands are kept from. Agents have their own setting, `agents.NAME.sandbox`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SandboxConfig {
+    /// Whose commands may write to their lane only, and to what builds need: derived (those that nobody typed), all or
+    /// none. A task may say otherwise: `sandbox = "on"` or `"off"`.
+    pub commands: Confine,
+    /// Places that they may write to besides; `~/` is the home folder.
+    pub writable: Vec<String>,
 }
 
 /// How much to ask.
@@ -595,6 +613,12 @@ impl Config {
         if config.lanes.max < 2 {
             return bad("lanes.max must be at least 2: one for work, one for the checks of the base");
         }
+        if let Some(path) = config.sandbox.writable.iter().find(|path| !path.starts_with(['/', '~'])) {
+            return Err(ConfigError {
+                message: format!("{file}: sandbox.writable: {path:?} is no absolute path"),
+                hint: "begin it with / or ~/".to_owned(),
+            });
+        }
         for (id, agent) in &config.agents {
             let known = KNOWN_AGENTS.iter().any(|known| known.id == id);
             let wrong = |what: String, hint: &str| {
@@ -672,6 +696,7 @@ impl Config {
             day_usd: self.budget.day_usd,
             run_spawns: self.budget.run_spawns,
             depth: self.budget.depth,
+            confine: self.sandbox.commands,
             ..Settings::default()
         }
     }

@@ -249,6 +249,9 @@ pub struct Queue {
     pub running: u64,
     /// Most that may run.
     pub max_workers: u64,
+    /// Why no lane is laid out though tasks want one: there is too little room on the disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<String>,
 }
 
 /// What we publish about ourselves, from the journal.
@@ -282,6 +285,9 @@ pub struct Share {
 pub struct Protections {
     /// What confines agents: `landlock`, `none`, …
     pub sandbox: String,
+    /// Whose commands it confines: `derived` (those that nobody typed), `all` or `none`.
+    #[serde(default)]
+    pub commands: String,
     /// What keeps and reaps processes: `keeper+subreaper`, …
     pub supervision: String,
     /// What a commit survives: `power loss`, …

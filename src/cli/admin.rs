@@ -103,8 +103,8 @@ pub async fn daemon_status<C: OrchestratorApiClient + Sync>(
         text.push_str(&format!("{}, {} running\n", plural(reply.connections, "connection"), reply.running));
         let protections = &reply.protections;
         text.push_str(&format!(
-            "sandbox {}, supervision {}, durability {}\n",
-            protections.sandbox, protections.supervision, protections.durability
+            "sandbox {} (commands: {}), supervision {}, durability {}\n",
+            protections.sandbox, protections.commands, protections.supervision, protections.durability
         ));
         let rows: Vec<Vec<Cell>> = reply
             .workspaces

@@ -22,13 +22,11 @@ use super::{
 };
 use crate::{
     api::{ApiError, DaemonStatus},
-    core::facts::Facts,
+    core::{confine::Confine, facts::Facts},
 };
 
 /// Oldest git that merges in memory as we need it.
 const GIT_MIN: (u32, u32) = (2, 38);
-/// Below this lanes are not made (`[state] min_free_gb`).
-const FREE_MIN_BYTES: u64 = 5 << 30;
 
 /// How one thing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -68,9 +66,13 @@ pub fn run(
 ) -> Result<Exit, CliError> {
     let state = state_dir(&|name| std::env::var_os(name).map(PathBuf::from));
     let runtime = runtime_dir(&|name| std::env::var_os(name).map(PathBuf::from));
-    let mut checks = vec![git(), folder("state", &state, false), folder("socket folder", &runtime, true), free(&state)];
+    let config = crate::config::Places::find().and_then(|places| crate::config::Config::load(&places));
+    let config = config.unwrap_or_default();
+    let min_free_bytes = (config.state.min_free_gb.max(0.0) * f64::from(1 << 30)) as u64;
+    let mut checks = vec![git(), folder("state", &state, false), folder("socket folder", &runtime, true)];
+    checks.push(free(&state, min_free_bytes));
     checks.push(daemon_check(daemon));
-    checks.push(sandbox());
+    checks.push(sandbox(config.sandbox.commands));
     checks.extend(programs(std::env::var_os("PATH").as_deref()));
     checks.extend(facts.into_iter().flat_map(missing_programs));
     let worst = checks.iter().map(|check| check.health as u8).max().unwrap_or(0);
@@ -166,7 +168,7 @@ fn writable(path: &Path) -> bool {
     unsafe { libc::access(path.as_ptr(), libc::W_OK | libc::X_OK) == 0 }
 }
 
-fn free(path: &Path) -> Check {
+fn free(path: &Path, min_free_bytes: u64) -> Check {
     let existing = path.ancestors().find(|ancestor| ancestor.is_dir()).unwrap_or(Path::new("/"));
     let left = CString::new(existing.as_os_str().as_bytes()).ok().and_then(|path| {
         // SAFETY: statvfs is plain numbers, for which all zeroes is a value.
@@ -176,9 +178,15 @@ fn free(path: &Path) -> Check {
         (answer == 0).then(|| (stat.f_bavail as u64).saturating_mul(stat.f_frsize as u64))
     });
     match left {
-        Some(left) if left >= FREE_MIN_BYTES => check("disk", Health::Ok, format!("{} free", bytes(left)), ""),
+        Some(left) if left >= min_free_bytes => {
+            let floor = format!("{} free; lanes are laid out down to {}", bytes(left), bytes(min_free_bytes));
+            check("disk", Health::Ok, floor, "")
+        }
         Some(left) => {
-            let remedy = format!("no new lanes below {}: free some space", bytes(FREE_MIN_BYTES));
+            let remedy = format!(
+                "below {} idle lanes are removed and then tasks wait: free some space, or lower state.min_free_gb",
+                bytes(min_free_bytes)
+            );
             check("disk", Health::Warn, format!("{} free at {}", bytes(left), existing.display()), remedy)
         }
         None => check("disk", Health::Warn, format!("the space at {} cannot be known", existing.display()), ""),
@@ -201,16 +209,26 @@ fn daemon_check(daemon: &Result<DaemonStatus, ApiError>) -> Check {
     }
 }
 
+/// Whom it confines.
+#[cfg(target_os = "linux")]
+fn confined(commands: Confine) -> &'static str {
+    match commands {
+        Confine::None => "agents are confined to their lanes, commands are not (sandbox.commands)",
+        Confine::Derived => "agents are confined to their lanes, and commands that nobody typed (sandbox.commands)",
+        Confine::All => "agents and commands are confined to their lanes (sandbox.commands)",
+    }
+}
+
 /// Which confinement for agents this system has.
 #[cfg(target_os = "linux")]
-fn sandbox() -> Check {
+fn sandbox(commands: Confine) -> Check {
     const VERSION: libc::c_long = 1;
     // SAFETY: with the version flag the call takes no attribute and only answers a number.
     let abi = unsafe {
         libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<libc::c_void>(), 0 as libc::size_t, VERSION)
     };
     match abi {
-        1.. => check("sandbox", Health::Ok, format!("Landlock, version {abi}"), ""),
+        1.. => check("sandbox", Health::Ok, format!("Landlock, version {abi}; {}", confined(commands)), ""),
         _ => {
             let remedy = "agents can write wherever you can; a kernel of 5.13 or later with Landlock on confines them";
             check("sandbox", Health::Warn, "no Landlock", remedy)
@@ -220,7 +238,7 @@ fn sandbox() -> Check {
 
 /// Which confinement for agents this system has.
 #[cfg(not(target_os = "linux"))]
-fn sandbox() -> Check {
+fn sandbox(_commands: Confine) -> Check {
     check(
         "sandbox",
         Health::Warn,

@@ -293,7 +293,7 @@ pub fn state() -> OrchestratorState {
             abilities: vec!["permission".into()],
             record: Vec::new(),
         }],
-        queue: Queue { ready: 2, running: 1, max_workers: 10 },
+        queue: Queue { ready: 2, running: 1, max_workers: 10, room: None },
         metrics: Metrics {
             autonomy: Share { value: Some(0.8), low: None, high: None, n: 15 },
             wrong_auto: Share { value: Some(0.0), low: Some(0.0), high: Some(0.22), n: 12 },
@@ -301,6 +301,7 @@ pub fn state() -> OrchestratorState {
         },
         protections: Protections {
             sandbox: "landlock".into(),
+            commands: "derived".into(),
             supervision: "keeper".into(),
             durability: "power loss".into(),
         },

@@ -119,6 +119,9 @@ pub struct Allocation {
     /// Everybody who was looked at, best first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<Candidate>,
+    /// The profile that a session stands for, where it claimed it; its record is this one's.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub profile: String,
     /// Whose quota it uses.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub account: String,

@@ -8,10 +8,12 @@ use std::path::PathBuf;
 
 use super::{
     agent::{AgentOrder, AgentPart, AskVerdict},
+    confine,
     coordinate::prompt,
     event::Event,
     job::{JobId, JobOrder},
     plan::spec::{Argv, Effect as Touches, TaskSpec, Work},
+    room::{self, Waiter},
     run::{Apply, Bringing, Proving, Run, RunState, Shared},
     settings::Settings,
     state::State,
@@ -226,10 +228,10 @@ pub fn after(state: &State, settings: &Settings, event: &Event, effects: &mut Ve
         // What was handed out and has not begun is not begun.
         Event::RunStopping { run } => stop_unbegun(state, *run, effects),
         Event::BasePreparing { run, .. } | Event::BaseChecking { run, .. } => {
-            effects.extend(state.run(*run).and_then(|run| proving(run, settings, true)));
+            effects.extend(state.run(*run).and_then(|run| proving(state, run, settings, true)));
         }
         Event::FinalPreparing { run, .. } | Event::FinalChecking { run, .. } => {
-            effects.extend(state.run(*run).and_then(|run| proving(run, settings, false)));
+            effects.extend(state.run(*run).and_then(|run| proving(state, run, settings, false)));
         }
         Event::RunsDropped { .. } => effects.push(Effect::Sweep),
         Event::RunMoved { run, to: RunState::Completing, .. } => {
@@ -262,6 +264,9 @@ pub fn after(state: &State, settings: &Settings, event: &Event, effects: &mut Ve
         Event::LandingUndone { run, commit, .. } => {
             effects.push(Effect::SetRef { run: *run, to: commit.clone() });
         }
+        Event::RoomSought { waiting } | Event::RoomFound { waiting } => {
+            room::lay_out(state, settings, waiting, effects);
+        }
         Event::AgentsAsked { run } => effects.push(Effect::FindAgents { run: *run }),
         Event::AskAnswered { attempt, request, verdict, .. } | Event::AskParked { attempt, request, verdict } => {
             effects.push(Effect::Answer { attempt: *attempt, request: request.clone(), verdict: verdict.clone() });
@@ -279,6 +284,8 @@ pub fn after(state: &State, settings: &Settings, event: &Event, effects: &mut Ve
         | Event::AgentsFound { .. }
         | Event::AccountLimited { .. }
         | Event::AccountFree { .. }
+        | Event::RoomMissing { .. }
+        | Event::KeysForgone { .. }
         | Event::RunSurveyed { .. }
         | Event::RunAnalyzed { .. }
         | Event::RunApproved { .. }
@@ -355,8 +362,8 @@ pub fn due(state: &State, settings: &Settings) -> Vec<Effect> {
             effects.extend(tip_ref(run));
         }
         effects.extend(shared(run));
-        effects.extend(proving(run, settings, true));
-        effects.extend(proving(run, settings, false));
+        effects.extend(proving(state, run, settings, true));
+        effects.extend(proving(state, run, settings, false));
         if run.cancelled {
             stop_proving(run, &mut effects);
         }
@@ -375,7 +382,23 @@ pub fn due(state: &State, settings: &Settings) -> Vec<Effect> {
             stop_unbegun(state, run.id, &mut effects);
         }
     }
+    // Lanes that wait for room are tried at their time.
+    let waiting = state.room.as_ref().map_or(&[][..], |room| &room.waiting);
+    effects.retain(|effect| Waiter::of(effect).is_none_or(|waiter| !waiting.contains(&waiter)));
     effects
+}
+
+/// The effect that lays this one's lane out, if that is what it waits for.
+pub fn of_waiter(state: &State, settings: &Settings, waiter: Waiter) -> Option<Effect> {
+    match waiter {
+        Waiter::Attempt(attempt) => {
+            let (task, live) = state.live(attempt)?;
+            of_attempt(state, settings, task, attempt, live)
+        }
+        Waiter::Shared(run) => shared(state.run(run)?),
+        Waiter::Base(run) => proving(state, state.run(run)?, settings, true),
+        Waiter::Final(run) => proving(state, state.run(run)?, settings, false),
+    }
 }
 
 /// The one effect that an attempt in this phase waits for.
@@ -480,6 +503,8 @@ fn order(
         env,
         timeout_ms: Some((extras.timeout_s.unwrap_or(settings.timeout_s) * 1000.0) as u64),
         silence_ms: extras.silence_s.map(|seconds| (seconds * 1000.0) as u64),
+        // An agent confines itself, as its profile says.
+        confined: agent.is_none() && confine::of_task(settings, run, task, job),
         agent: agent.map(Box::new),
     })
 }
@@ -560,7 +585,7 @@ fn shared(run: &Run) -> Option<Effect> {
     }
 }
 
-fn proving(run: &Run, settings: &Settings, base: bool) -> Option<Effect> {
+fn proving(state: &State, run: &Run, settings: &Settings, base: bool) -> Option<Effect> {
     let (proving, list) = if base { (run.proving_base, &run.baseline) } else { (run.proving_final, &run.finals) };
     match proving {
         Proving::Idle => None,
@@ -579,6 +604,7 @@ fn proving(run: &Run, settings: &Settings, base: bool) -> Option<Effect> {
             env: [("ORCHESTRATOR_RUN".to_owned(), run.id.to_string())].into(),
             timeout_ms: Some((settings.timeout_s * 1000.0) as u64),
             silence_ms: None,
+            confined: confine::of_run(state, settings, run, !base),
             agent: None,
         })),
     }

@@ -21,6 +21,7 @@ use super::{
     job::End,
     plan::spec::{Argv, TaskSpec},
     prove::CheckResult,
+    room::Waiter,
     run::{Apply, Base, Outcome, PlanInfo, Request, RunState, Trigger, Undeclared},
     state::Checkpoint,
     task::{DiffStat, Failure, Phase, Settled},
@@ -100,6 +101,18 @@ pub enum Event {
     /// A task failed and the plan stops then.
     #[serde(rename = "run.stopping")]
     RunStopping { run: RunId },
+    /// A run goes on without the keys that came with it.
+    #[serde(rename = "keys.forgone")]
+    KeysForgone { run: RunId },
+    /// A lane could not be laid out for want of room on the disk: it waits.
+    #[serde(rename = "room.missing")]
+    RoomMissing { waiter: Waiter, why: String },
+    /// It is looked again: these are tried once more.
+    #[serde(rename = "room.sought")]
+    RoomSought { waiting: Vec<Waiter> },
+    /// There is room again: these are tried once more.
+    #[serde(rename = "room.found")]
+    RoomFound { waiting: Vec<Waiter> },
     /// Somebody asked to stop a run.
     #[serde(rename = "run.cancel_asked")]
     RunCancelAsked { run: RunId },

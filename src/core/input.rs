@@ -8,6 +8,7 @@ use super::{
     facts::Facts,
     job::{JobId, JobResult},
     plan::spec::TaskSpec,
+    room::Waiter,
     run::{Apply, Base, Request},
     task::DiffStat,
 };
@@ -246,6 +247,22 @@ pub enum Report {
         run: RunId,
         /// What is wrong, if it could not be.
         failed: Option<String>,
+    },
+    /// An agent was to start, and keys that came with its request are not there any more.
+    KeysMissing {
+        /// Its attempt.
+        attempt: AttemptId,
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// A client handed keys over that nobody had.
+    KeysGiven,
+    /// A lane could not be laid out for want of room on the disk.
+    NoRoom {
+        /// Whose.
+        waiter: Waiter,
+        /// What is missing, and what to do.
+        why: String,
     },
     /// Something about a run that people should see.
     Noted {

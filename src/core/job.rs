@@ -113,6 +113,8 @@ pub struct JobOrder {
     pub timeout_ms: Option<u64>,
     /// Limit without output, milliseconds.
     pub silence_ms: Option<u64>,
+    /// Whether it may write to its lane only, and to what builds need beside it, where the system can see to that.
+    pub confined: bool,
     /// Where it is an agent's attempt: what it is told. `argv` is then its driver's business.
     pub agent: Option<Box<AgentOrder>>,
 }

@@ -313,6 +313,9 @@ pub struct Request {
     /// Everything free in the request's context, handed on.
     #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
     pub context: serde_json::Map<String, serde_json::Value>,
+    /// Names of the keys that its client handed over for agents; their values are in the daemon's memory only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
     /// The allow-listed environment of the client that submitted it; secrets are never in it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     agent::AgentProfile,
+    confine::Confine,
     decide::{ladder::Tuning, policy::Policy},
     plan::{playbook::Playbook, spec::Retry},
     run::Interaction,
@@ -52,6 +53,8 @@ pub struct Settings {
     pub day_usd: f64,
     /// Most agent attempts of one run.
     pub run_spawns: u32,
+    /// Whose commands are confined to their lane.
+    pub confine: Confine,
     /// How deep agents may lead to agents: 2 = one may plan for others. None starts any by itself.
     pub depth: u32,
     /// The rules in force. They change while a daemon lives; whoever steps the core brings them up to date.
@@ -98,6 +101,7 @@ impl Default for Settings {
             day_usd: 25.0,
             run_spawns: 20,
             depth: 2,
+            confine: Confine::default(),
             rules: Rules::default(),
         }
     }

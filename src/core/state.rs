@@ -19,6 +19,7 @@ use super::{
     event::Event,
     graph::Graph,
     plan::spec::{Effect, Kind, Part, Priority, TaskSpec},
+    room::Room,
     run::{Baseline, Bringing, Moved, Proving, Request, Run, RunState, Shared, Tip},
     task::{Attempt, Phase, Proof, Settled, Task, TaskState},
 };
@@ -56,6 +57,9 @@ pub struct State {
     /// A day's limit that somebody raised: of which day, and to what.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub day_raised: Option<(u64, f64)>,
+    /// That there is too little room for lanes, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<Room>,
     /// What persons taught.
     #[serde(default)]
     pub learned: Learned,
@@ -146,6 +150,8 @@ pub enum Alarm {
     Ask(AttemptId, String),
     /// A run's deadline passes.
     Deadline(RunId),
+    /// It is looked for room on the disk.
+    Room,
 }
 
 /// How long an agent waits for an answer before it is told "not now", milliseconds.
@@ -227,8 +233,11 @@ impl State {
         task.into_iter().chain(alarm).chain(reminder).chain(limit).min()
     }
 
-    /// A lane that nobody holds, if the pool has one. One in which a session may still be at work is the last choice.
+    /// A lane that nobody holds, if the pool has one and the disk room for it. One in which a session may still be at work is the last choice.
     pub fn free_lane(&self, lanes_max: u32) -> Option<LaneId> {
+        if self.room.is_some() {
+            return None;
+        }
         let mut free = (1..=lanes_max).map(LaneId).filter(|lane| !self.index.lanes.contains(lane));
         let first = free.clone().next()?;
         Some(free.find(|lane| !self.index.left_open.contains(lane)).unwrap_or(first))
@@ -355,6 +364,7 @@ impl State {
             }
             Event::RunCancelAsked { run } => {
                 self.change(*run, |run| run.cancelled = true);
+                self.hurry_room(at);
                 self.ask_no_more(*run);
                 self.set_limit(*run);
             }
@@ -581,6 +591,7 @@ impl State {
                     task.cancelled = true;
                     self.index.dirty.insert(task.run);
                 }
+                self.hurry_room(at);
             }
             Event::DecisionOpened { decision } => {
                 self.last.decision = self.last.decision.max(decision.id.0);
@@ -677,6 +688,21 @@ impl State {
                 self.forget_alarm(&Alarm::Account(account.clone()));
                 self.limits.insert(account.clone(), *until);
                 self.index.alarms.insert((*until, Alarm::Account(account.clone())));
+            }
+            Event::KeysForgone { run } => self.change(*run, |run| run.request.keys.clear()),
+            Event::RoomMissing { waiter, why } => self.change_room(|room| {
+                let room = room.get_or_insert_with(|| Room::new(why, at));
+                room.why.clone_from(why);
+                if !room.waiting.contains(waiter) {
+                    room.waiting.push(*waiter);
+                }
+            }),
+            Event::RoomSought { waiting } => {
+                self.change_room(|room| room.iter_mut().for_each(|room| room.looked(at, waiting)));
+            }
+            Event::RoomFound { .. } => {
+                self.change_room(|room| *room = None);
+                self.index.dirty.extend(self.index.runs.keys());
             }
             Event::AccountFree { account } => {
                 self.limits.remove(account);
@@ -937,6 +963,7 @@ impl State {
         for (account, until) in &self.limits {
             self.index.alarms.insert((*until, Alarm::Account(account.clone())));
         }
+        self.index.alarms.extend(self.room.as_ref().map(|room| (room.next, Alarm::Room)));
         for task in self.tasks.values() {
             let Some((attempt, live)) = task.current() else { continue };
             let Some(part) = live.agent() else { continue };
@@ -981,6 +1008,18 @@ impl State {
         });
     }
 
+    /// Keeps the alarm in step with when room is looked for.
+    fn change_room(&mut self, change: impl FnOnce(&mut Option<Room>)) {
+        change(&mut self.room);
+        self.forget_alarm(&Alarm::Room);
+        self.index.alarms.extend(self.room.as_ref().map(|room| (room.next, Alarm::Room)));
+    }
+
+    /// Somebody stops what may wait for room: it is looked at once, so that nobody waits for nothing.
+    fn hurry_room(&mut self, at: Timestamp) {
+        self.change_room(|room| room.iter_mut().for_each(|room| room.next = at));
+    }
+
     /// Its run should be looked at.
     fn touch(&mut self, attempt: AttemptId) {
         self.index.dirty.extend(self.tasks.get(&attempt.task).map(|task| task.run));
@@ -1020,7 +1059,9 @@ impl State {
         let attempt = task.attempt(id.generation).filter(|attempt| !attempt.relands());
         let Some(part) = attempt.and_then(Attempt::agent) else { return };
         let claimed = part.end.as_ref().is_some_and(|end| end.done);
-        let by_type = self.records.entry(part.allocation.agent.clone()).or_default();
+        // Sessions come and go under any name; what is declared for them stays.
+        let profile = Some(&part.allocation.profile).filter(|profile| !profile.is_empty());
+        let by_type = self.records.entry(profile.unwrap_or(&part.allocation.agent).clone()).or_default();
         let tally = by_type.entry(task.spec.type_word().to_owned()).or_default();
         tally.judged += 1;
         tally.proven += u32::from(proven);

@@ -5,7 +5,9 @@
 use super::{
     Ctx, Report,
     agent::Ask,
-    bisect, budget, decide, effect,
+    bisect, budget,
+    decide::{self, keys},
+    effect,
     event::Event,
     input::AgentSaid,
     job::{End, JobId, JobResult},
@@ -13,6 +15,7 @@ use super::{
     plan::spec::{Part, TaskSpec, Work},
     prove::CheckResult,
     recover::failure,
+    room,
     run::{Bringing, Outcome, Proving, Run, RunState, Shared, Trigger, Undeclared},
     state::{RunIndex, State},
     task::{Phase, Settled, Task, TaskState},
@@ -27,12 +30,27 @@ const REFUSED_MAX: u32 = 3;
 
 /// What a report adds to the record. One about an attempt that is no longer under way adds nothing.
 pub fn record(state: &State, report: Report, now: Timestamp) -> Vec<Event> {
+    let room = room::found_by(&report);
+    let events = recorded(state, report, now);
+    match room && !events.is_empty() {
+        true => room::found(state).into_iter().chain(events).collect(),
+        false => events,
+    }
+}
+
+fn recorded(state: &State, report: Report, now: Timestamp) -> Vec<Event> {
     match report {
-        Report::Woken => Vec::new(),
+        Report::NoRoom { waiter, why } => {
+            room::missing(state, waiter, why).unwrap_or_else(|failed| recorded(state, failed, now))
+        }
+        // Whoever starts it anew may have made room, or want less of it.
+        Report::Woken => room::look(state).into_iter().collect(),
         Report::AgentsFound { run, agents } => match state.run(run) {
             Some(found) if found.looking => vec![Event::AgentsFound { run, agents }],
             _ => Vec::new(),
         },
+        Report::KeysMissing { attempt, names } => keys::missing(state, attempt, &names, now),
+        Report::KeysGiven => keys::given(state),
         Report::AgentSaid { attempt, said } => agent_said(state, attempt, said, now),
         Report::Surveyed { run, facts, base, notes } => match state.run(run) {
             Some(found) if found.state == RunState::Analyzing && found.facts.is_none() => {
@@ -521,9 +539,14 @@ fn completing(state: &State, ctx: &Ctx, run: &Run) -> Vec<Event> {
 
 /// How a run whose tasks are all over ended.
 fn outcome(state: &State, run: &Run) -> (Outcome, String) {
-    // A candidate that was not chosen is no part of the result, however it ended.
-    let candidate = |task: &&Task| matches!(task.spec.extras().part, Some(Part::Candidate(_)));
-    let tasks = || run.tasks.iter().filter_map(|task| state.task(*task)).filter(|task| !candidate(task));
+    // A candidate that was not chosen is no part of the result, however it ended; nor is a plan that did not come about,
+    // where others did the work without.
+    let apart = |task: &&Task| match task.spec.extras().part {
+        Some(Part::Candidate(_)) => true,
+        Some(Part::Plans) => run.tasks.len() > 1 && task.settled() == Some(Settled::Failed),
+        _ => false,
+    };
+    let tasks = || run.tasks.iter().filter_map(|task| state.task(*task)).filter(|task| !apart(task));
     let all = tasks().count();
     let completed = tasks().filter(|task| task.settled() == Some(Settled::Completed)).count();
     let unproven = !run.landed.is_empty() && run.finals.iter().any(|check| check.result.is_none());

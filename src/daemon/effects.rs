@@ -13,28 +13,30 @@ use tokio::sync::mpsc;
 use super::{
     agents::{
         self, Brief, LaunchFile, McpServer,
-        keeper::{self, Job},
+        keeper::{self, Job, Order},
     },
     facts,
     lanes::{
         ApplyPlan, LaneError, Merge, Oid, Prepare, PreparedLane, Repo, Snapshot, SnapshotOptions, UndoPlan, Undone,
-        nanos,
+        linked, nanos,
     },
     main_loop::Wake,
-    notify, reconcile,
+    notify, ports, reconcile,
     steps::Steps,
-    sweep,
+    sweep::{self, Floor},
 };
 use crate::{
     config::LanesConfig,
     core::{
         Effect, Report, Settings, State,
         agent::{AgentOrder, AgentProfile, DriverKind, Touched},
+        confine::Confine,
         decide::gate::Place as LanePlace,
         facts::Facts,
         job::{End, JobId, JobOrder, JobResult},
         plan::playbook,
         prove,
+        room::Waiter,
         run::{Apply, Base, Run},
         task::DiffStat,
     },
@@ -84,8 +86,14 @@ pub struct Hands {
     options: SnapshotOptions,
     /// The last step that was begun in each place: the next waits for it, so that steps come in the order sent.
     last: HashMap<Place, tokio::task::JoinHandle<()>>,
-    /// Environments that this connection's keeper knows.
-    envs: HashSet<RunId>,
+    /// Numbers of environments at the keeper: each run has one in each lane, and another one there for what is confined.
+    envs: HashMap<(RunId, LaneId, bool), u32>,
+    /// Those that this connection's keeper knows.
+    defined: HashSet<u32>,
+    /// Which ports lanes have.
+    ports: Option<PathBuf>,
+    /// What confined commands may write to besides.
+    commands_write: Vec<String>,
     /// This program, for jobs that call it by name.
     exe: PathBuf,
     /// Held by whatever is under way.
@@ -120,9 +128,38 @@ impl Hands {
         }
         let other_boot = other_boot(&dir)?;
         let options = SnapshotOptions { file_bytes_max: stores.max_file_mb << 20, ..SnapshotOptions::default() };
-        let (last, envs) = (HashMap::new(), HashSet::new());
-        let (settings, secrets) = (Arc::default(), Arc::default());
-        Ok(Hands { repo, dir, options, last, envs, exe, steps, stores, library, settings, secrets, bounds, other_boot })
+        let (last, envs, defined) = (HashMap::new(), HashMap::new(), HashSet::new());
+        let (settings, secrets, ports) = (Arc::default(), Arc::default(), None);
+        Ok(Hands {
+            repo,
+            dir,
+            options,
+            last,
+            envs,
+            defined,
+            ports,
+            commands_write: Vec::new(),
+            exe,
+            steps,
+            stores,
+            library,
+            settings,
+            secrets,
+            bounds,
+            other_boot,
+        })
+    }
+
+    /// The same, and confined commands may write there, too.
+    pub fn with_writable(mut self, places: Vec<String>) -> Hands {
+        self.commands_write = places;
+        self
+    }
+
+    /// The same with ports for lanes, as far as the configuration has it; `dir` says who has which.
+    pub fn with_ports(mut self, dir: PathBuf) -> Hands {
+        self.ports = self.stores.ports.then_some(dir);
+        self
     }
 
     /// The same with agents: those of the configuration, and the keys that they get.
@@ -154,26 +191,73 @@ impl Hands {
         log_path(&self.dir, job)
     }
 
-    /// The environment of a run's jobs: what its client handed over, and our own program on the PATH's end, so that
-    /// a plan may say `orchestrator`.
-    pub fn env(&self, run: &Run) -> Vec<(String, String)> {
+    /// The environment of a run's jobs in a lane: what its client handed over, and what the lane has of its own.
+    fn vars(&self, run: &Run, lane: LaneId) -> Vars {
         let mut env = run.request.env.clone();
         env.entry("PATH".to_owned()).or_insert_with(|| "/usr/local/bin:/usr/bin:/bin".to_owned());
-        env.insert("TMPDIR".to_owned(), self.dir.join("tmp").display().to_string());
+        let tmp = self.tmp(lane);
+        // Made with the lane; it may have been taken away since, or be an older daemon's lane.
+        if let Err(error) = agents::make_folder(&tmp) {
+            tracing::warn!(tmp = %tmp.display(), %error, "a lane has no folder for temporary files");
+        }
+        env.insert("TMPDIR".to_owned(), tmp.display().to_string());
+        env.insert("ORCHESTRATOR_LANE".to_owned(), lane.to_string());
+        let ports = self.ports.as_ref().map(|dir| ports::of_lane(dir, &self.lane(lane)));
+        match ports {
+            Some(Ok(Some(first))) => {
+                env.insert("ORCHESTRATOR_PORT_BASE".to_owned(), first.to_string());
+                // What many servers listen at if nobody says otherwise.
+                env.insert("PORT".to_owned(), first.to_string());
+            }
+            Some(Ok(None)) => tracing::warn!(%lane, "there are no ports left for a lane"),
+            Some(Err(error)) => tracing::warn!(%lane, %error, "a lane has no ports"),
+            None => {}
+        }
         // Prompts would wait for ever: nobody sits there.
         env.insert("GIT_TERMINAL_PROMPT".to_owned(), "0".to_owned());
         env.insert("TERM".to_owned(), "dumb".to_owned());
         env.into_iter().collect()
     }
 
-    /// Whether the keeper must be told this run's environment now: it is, once.
-    pub fn define_env(&mut self, run: RunId) -> bool {
-        self.envs.insert(run)
+    /// The number of a job's environment, and what the keeper must be told first where it does not know it.
+    pub fn env(&mut self, order: &JobOrder, run: Option<&Run>) -> (u32, Option<Order>) {
+        let confined = order.confined && agents::sandbox::abi() > 0;
+        let next = self.envs.len() as u32 + 1;
+        let id = *self.envs.entry((order.run, order.lane, confined)).or_insert(next);
+        if !self.defined.insert(id) {
+            return (id, None);
+        }
+        let vars = run.map(|run| self.vars(run, order.lane)).unwrap_or_default();
+        let writable = run.filter(|_| confined).map(|run| self.writable(run, order.lane, &vars));
+        (id, Some(Order::Env { id, vars, writable }))
+    }
+
+    /// What confined commands may write to in a lane. Found anew whenever the lane is laid out: it may be another folder
+    /// of the same name, and what may be written to is the folder and not its name.
+    fn writable(&self, run: &Run, lane: LaneId, vars: &[(String, String)]) -> Vec<PathBuf> {
+        let whole = |path: PathBuf| path.canonicalize().unwrap_or(path);
+        let (path, tmp) = (whole(self.lane(lane)), whole(self.tmp(lane)));
+        let protected =
+            [whole(run.request.checkout.clone()), whole(self.repo.common_dir().to_owned()), whole(self.dir.clone())];
+        let commands = agents::sandbox::Commands {
+            lane: &path,
+            tmp: &tmp,
+            vars,
+            shared: linked(&path),
+            more: &self.commands_write,
+            protected: &protected,
+        };
+        commands.writable()
     }
 
     /// Another keeper knows none.
     pub fn forget_envs(&mut self) {
-        self.envs.clear();
+        self.defined.clear();
+    }
+
+    /// Where what runs in a lane has its temporary files. They go with the lane.
+    fn tmp(&self, lane: LaneId) -> PathBuf {
+        self.dir.join("tmp").join(lane.to_string())
     }
 
     /// The folder of an attempt's agent.
@@ -194,6 +278,13 @@ impl Hands {
         self.settings.agents.iter().find(|profile| profile.id == id)
     }
 
+    /// What an agent of this order is to have of its client, came with the request, and is not there any more.
+    pub fn missing_keys(&self, order: &JobOrder, run: Option<&Run>) -> Vec<String> {
+        let (Some(agent), Some(run)) = (&order.agent, run) else { return Vec::new() };
+        let Some(profile) = self.profile(&agent.agent) else { return Vec::new() };
+        self.secrets.lacks(run.request.keys.iter().filter(|name| profile.env.contains(name)))
+    }
+
     /// Writes down what an agent's host is to do; its command, and the keys that it gets.
     fn launch(&self, order: &JobOrder, agent: &AgentOrder, attempt: AttemptId) -> std::io::Result<(Vec<String>, Vars)> {
         let missing = || std::io::Error::other(format!("agents.{} is not declared any more", agent.agent));
@@ -201,7 +292,7 @@ impl Hands {
         let dir = self.agent_dir(attempt);
         agents::make_folder(&dir)?;
         let lane = self.lane(order.lane).canonicalize()?;
-        let tmp = self.dir.join("tmp").join(order.lane.to_string());
+        let tmp = self.tmp(order.lane);
         agents::make_folder(&tmp)?;
         let mut command = profile.command.clone();
         if let Some(program) = command.first_mut() {
@@ -238,9 +329,7 @@ impl Hands {
         };
         agents::write_whole(&dir.join("launch.json"), &serde_json::to_vec(&launch)?)?;
         let argv = [self.exe.display().to_string(), "agent-host".to_owned(), dir.display().to_string()];
-        let mut env = self.secrets.of(&profile.env);
-        env.push(("TMPDIR".to_owned(), tmp.display().to_string()));
-        Ok((argv.to_vec(), env))
+        Ok((argv.to_vec(), self.secrets.of(&profile.env)))
     }
 
     /// Our own MCP server, as an agent starts it: it must find this daemon, whatever the agent's variables are.
@@ -258,7 +347,7 @@ impl Hands {
     }
 
     /// The keeper's form of an order, or why there is none.
-    pub fn job(&self, order: &JobOrder) -> std::io::Result<Job> {
+    pub fn job(&self, order: &JobOrder, env: u32) -> std::io::Result<Job> {
         let lane = self.lane(order.lane);
         let mut argv = order.argv.clone();
         let (mut timeout_ms, mut silence_ms, mut own_env) = (order.timeout_ms, order.silence_ms, Vec::new());
@@ -272,7 +361,6 @@ impl Hands {
             argv[0] = self.exe.display().to_string();
         }
         let mut extra_env: Vec<(String, String)> = order.env.clone().into_iter().collect();
-        extra_env.push(("ORCHESTRATOR_LANE".to_owned(), order.lane.to_string()));
         extra_env.push(("PWD".to_owned(), lane.join(&order.cwd).display().to_string()));
         extra_env.extend(own_env);
         Ok(Job {
@@ -280,7 +368,7 @@ impl Hands {
             group: order.run.0,
             argv,
             cwd: if order.cwd.is_empty() { lane } else { lane.join(&order.cwd) },
-            env: order.run.0,
+            env,
             extra_env,
             timeout_ms,
             silence_ms,
@@ -326,7 +414,7 @@ impl Hands {
 
     /// What the lanes of a run are given, and what is run in a new one: as the user's configuration says, and the
     /// workspace's, which was trusted before the run began.
-    fn needs(&self, state: &State, run: RunId) -> (Prepare, Vec<String>) {
+    fn needs(&self, state: &State, run: RunId) -> (Prepare, Vec<String>, bool) {
         let project = state.run(run).and_then(|run| run.facts.as_ref()).map(|facts| facts.lanes.clone());
         let project = project.unwrap_or_default();
         let both = |own: &[String], theirs: &[String]| {
@@ -341,8 +429,17 @@ impl Hands {
             asked_at: nanos(),
             ..Prepare::default()
         };
-        let setup = if self.stores.setup.is_empty() { project.setup } else { self.stores.setup.clone() };
-        (prepare, setup)
+        // What the user's own configuration says was typed.
+        let (setup, typed) = match self.stores.setup.is_empty() {
+            true => (project.setup, false),
+            false => (self.stores.setup.clone(), true),
+        };
+        let confined = match self.settings.confine {
+            Confine::None => false,
+            Confine::Derived => !typed,
+            Confine::All => true,
+        };
+        (prepare, setup, confined)
     }
 
     /// Carries out everything but jobs, on a blocking thread, and reports.
@@ -351,6 +448,18 @@ impl Hands {
         let (options, steps) = (self.options.clone(), self.steps.clone());
         let settings = self.settings.clone();
         let bounds = self.bounds;
+        // Not even one in which a session may still be at work, though its task was taken from it.
+        let held: HashSet<LaneId> = state.index.lanes.union(&state.index.left_open).copied().collect();
+        let waiter = Waiter::of(&effect);
+        if let Effect::PrepareLane { lane, .. }
+        | Effect::PrepareShared { lane, .. }
+        | Effect::PrepareBase { lane, .. }
+        | Effect::PrepareFinal { lane, .. } = &effect
+        {
+            for (_, id) in self.envs.iter().filter(|((_, own, confined), _)| own == lane && *confined) {
+                self.defined.remove(id);
+            }
+        }
         let kept = matches!(effect, Effect::Sweep).then(|| sweep::Kept::of(state, bounds.lanes_max));
         let lanes_dir = dir.join("lanes");
         let run_of = |run: RunId| state.run(run).map(|run| run.request.clone()).unwrap_or_default();
@@ -389,9 +498,9 @@ impl Hands {
             Effect::Survey { .. } => self.library.clone(),
             _ => Library::default(),
         };
-        let (prepare, setup) = match laying_out(&effect) {
+        let (prepare, setup, confined) = match laying_out(&effect) {
             Some(run) => self.needs(state, run),
-            None => (Prepare::default(), Vec::new()),
+            None => (Prepare::default(), Vec::new(), false),
         };
         let step = move || {
             let tell = |report: Report| {
@@ -399,9 +508,24 @@ impl Hands {
             };
             // Lays a lane out; where something must run in it first, the report waits for that.
             let lay_out = |lane: LaneId, run: RunId, commit: &str, then: Then| {
+                let idle: Vec<LaneId> = Repo::lanes(&lanes_dir).into_iter().filter(|own| !held.contains(own)).collect();
+                let floor = Floor { min_free_bytes: bounds.min_free_bytes, free: &|| sweep::free_bytes(&lanes_dir) };
+                let went = |lane: LaneId, freed: u64| {
+                    // What was in it is nobody's by now.
+                    let _ = std::fs::remove_dir_all(dir.join("tmp").join(lane.to_string()));
+                    let note = format!(
+                        "{lane}, which nobody works in, was removed for its room ({} MiB): less than \
+                         state.min_free_gb was free",
+                        freed >> 20
+                    );
+                    tell(Report::Noted { run, note });
+                };
+                let room = sweep::make_room(&repo, &lanes_dir, &floor, &idle, prepare.asked_at, went);
+                if let (Err(why), Some(waiter)) = (room, waiter) {
+                    return tell(Report::NoRoom { waiter, why });
+                }
                 let prepared = || -> Result<PreparedLane, String> {
                     let commit: Oid = commit.parse().map_err(said)?;
-                    sweep::room(&lanes_dir, bounds.min_free_bytes)?;
                     again(|| repo.prepare_lane(lane, &lanes_dir, &commit, &checkout, &prepare)).map_err(said)
                 };
                 let prepared = match prepared() {
@@ -427,6 +551,7 @@ impl Hands {
                     env,
                     timeout_ms,
                     silence_ms: None,
+                    confined,
                     agent: None,
                 };
                 let _ = wakes.send(Wake::SetUp(Box::new(SetUp { order, lane: prepared.path, then })));
@@ -556,9 +681,18 @@ pub fn setup_mark(argv: &[String]) -> String {
 pub struct Secrets(std::sync::Mutex<std::collections::BTreeMap<String, String>>);
 
 impl Secrets {
-    /// Keeps what a client handed over; the newest value of a name counts.
-    pub fn keep(&self, given: std::collections::BTreeMap<String, String>) {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(given);
+    /// Keeps what a client handed over; the newest value of a name counts. Whether any name is new.
+    pub fn keep(&self, given: std::collections::BTreeMap<String, String>) -> bool {
+        let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let new = given.keys().any(|name| !known.contains_key(name));
+        known.extend(given);
+        new
+    }
+
+    /// Those of these names that are not known.
+    fn lacks<'a>(&self, names: impl Iterator<Item = &'a String>) -> Vec<String> {
+        let known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        names.filter(|name| !known.contains_key(*name)).cloned().collect()
     }
 
     /// The values of those names that are known.

@@ -587,11 +587,21 @@ impl Workspace {
     }
 
     fn start(&mut self, order: JobOrder) {
-        if self.hands.define_env(order.run) {
-            let vars = self.state.run(order.run).map(|run| self.hands.env(run)).unwrap_or_default();
-            self.order(Order::Env { id: order.run.0, vars });
+        // Not before the keeper has said what it knows: an agent that runs has its keys.
+        if let (JobId::Attempt(attempt), Line::Open(_)) = (order.id, &self.line) {
+            let names = self.hands.missing_keys(&order, self.state.run(order.run));
+            if !names.is_empty() {
+                self.at_keeper.remove(&order.id);
+                self.talks.remove(&attempt);
+                let _ = self.wakes.send(Wake::Report(Report::KeysMissing { attempt, names }));
+                return;
+            }
         }
-        let job = match self.hands.job(&order) {
+        let (env, define) = self.hands.env(&order, self.state.run(order.run));
+        if let Some(define) = define {
+            self.order(define);
+        }
+        let job = match self.hands.job(&order, env) {
             Ok(job) => job,
             Err(error) => {
                 let why = format!("it could not be prepared: {error}");

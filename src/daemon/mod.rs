@@ -28,6 +28,7 @@ pub mod listen;
 mod main_loop;
 mod notify;
 pub mod policy;
+mod ports;
 mod publish;
 mod reconcile;
 mod roles;

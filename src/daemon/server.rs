@@ -40,6 +40,7 @@ use crate::{
     core::{
         Command, Event, Reply, State,
         agent::FoundAgent,
+        confine::Confine,
         decide::gate::Judgement,
         input::AgentWord,
         run::{Mode, Run},
@@ -72,6 +73,8 @@ struct Greeted {
     workspace: Handle,
     checkout: PathBuf,
     env: BTreeMap<String, String>,
+    /// Names of the keys that it handed over.
+    keys: Vec<String>,
     client: session::ClientInfo,
 }
 
@@ -359,7 +362,7 @@ impl Session {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 since: Time(self.shared.since),
             },
-            protections: protections(),
+            protections: protections(&self.shared.settings),
         }
     }
 }
@@ -369,9 +372,15 @@ fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn protections() -> api::state::Protections {
+fn protections(settings: &crate::core::Settings) -> api::state::Protections {
     api::state::Protections {
         sandbox: agents::sandbox::level().to_owned(),
+        commands: match (agents::sandbox::abi(), settings.confine) {
+            (0, _) | (_, Confine::None) => "none",
+            (_, Confine::Derived) => "derived",
+            (_, Confine::All) => "all",
+        }
+        .to_owned(),
         supervision: if cfg!(target_os = "linux") { "keeper+subreaper" } else { "keeper" }.to_owned(),
         durability: "power loss".to_owned(),
     }
@@ -405,9 +414,15 @@ fn closed() -> ApiError {
 impl OrchestratorApiServer for Session {
     async fn hello(&self, hello: Hello) -> RpcResult<Welcome> {
         let env = session::allowed_env(hello.env);
+        let mut keys = Vec::new();
         if self.role != Role::Agent {
             let wanted = self.shared.config.agent_env();
-            self.shared.secrets.keep(hello.secrets.into_iter().filter(|(name, _)| wanted.contains(name)).collect());
+            let given: BTreeMap<String, String> =
+                hello.secrets.into_iter().filter(|(name, _)| wanted.contains(name)).collect();
+            keys.extend(given.keys().cloned());
+            if self.shared.secrets.keep(given) {
+                self.shared.tell_all(&crate::core::Report::KeysGiven);
+            }
         }
         if self.shared.ending() {
             return Err(closed().into());
@@ -420,7 +435,7 @@ impl OrchestratorApiServer for Session {
                 .into());
         }
         let (workspace, checkout) = self.shared.workspace(&folder, env.get("PATH").cloned()).await?;
-        let greeted = Greeted { workspace, checkout, env, client: hello.client };
+        let greeted = Greeted { workspace, checkout, env, keys, client: hello.client };
         // A second greeting on the same connection changes nothing: whoever follows already, follows this workspace.
         let greeted = self.greeted.get_or_init(|| greeted);
         let path = greeted.checkout.display().to_string();
@@ -450,6 +465,7 @@ impl OrchestratorApiServer for Session {
             now: now(),
             checkout: &greeted.checkout,
             env: &greeted.env,
+            keys: &greeted.keys,
             trust: false,
             settings: &self.shared.settings,
             playbooks: &[],
@@ -482,6 +498,7 @@ impl OrchestratorApiServer for Session {
             now: now(),
             checkout: &greeted.checkout,
             env: &greeted.env,
+            keys: &greeted.keys,
             trust: false,
             settings: &self.shared.settings,
             playbooks: &playbooks,
@@ -947,7 +964,7 @@ impl OrchestratorApiServer for Session {
             connections,
             running,
             rss_bytes: resident_bytes(),
-            protections: protections(),
+            protections: protections(&self.shared.settings),
             idle_exit_at: None,
         })
     }

@@ -4,7 +4,7 @@
 
 use std::{collections::HashSet, ffi::CString, os::unix::ffi::OsStrExt, path::Path};
 
-use super::lanes::Repo;
+use super::lanes::{Repo, used_at};
 use crate::{
     core::State,
     ids::{AttemptId, LaneId, RunId, TaskId},
@@ -112,24 +112,63 @@ pub fn sweep(repo: &Repo, dir: &Path, kept: &Kept) {
     }
 }
 
-/// Refuses to lay out a lane below `dir` where less is free than is to stay free.
-pub fn room(dir: &Path, min_free_bytes: u64) -> Result<(), String> {
-    let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
-    match free_bytes(dir) {
-        Some(free) if free < min_free_bytes => Err(format!(
-            "No space left on device for a lane: {:.1} GiB are free at {}, and state.min_free_gb keeps {:.1} GiB free; \
-             `orchestrator gc` forgets old runs",
-            gib(free),
-            dir.display(),
-            gib(min_free_bytes)
-        )),
-        // Where it cannot be known, the disk itself will say so.
-        _ => Ok(()),
+/// The room that is to stay free below the lanes.
+pub struct Floor<'a> {
+    /// Free bytes below which no lane is laid out.
+    pub min_free_bytes: u64,
+    /// Bytes that are free; `None` where that cannot be known. Then the disk itself will say so.
+    pub free: &'a dyn Fn() -> Option<u64>,
+}
+
+/// Sees to it that a lane may be laid out. Where too little is free, lanes that nobody works in go, whoever was given
+/// theirs first; those that went are told. What still lacks is the error.
+pub fn make_room(
+    repo: &Repo,
+    lanes_dir: &Path,
+    floor: &Floor,
+    idle: &[LaneId],
+    asked_at: u128,
+    mut went: impl FnMut(LaneId, u64),
+) -> Result<(), String> {
+    let lacks = || (floor.free)().filter(|free| *free < floor.min_free_bytes);
+    let Some(mut free) = lacks() else { return Ok(()) };
+    let mut idle: Vec<(u128, LaneId)> =
+        idle.iter().map(|lane| (used_at(&lanes_dir.join(lane.to_string())), *lane)).collect();
+    idle.sort_unstable();
+    for (_, lane) in idle {
+        match repo.remove_idle(lane, lanes_dir, asked_at) {
+            Ok(true) => {}
+            Ok(false) => continue,
+            Err(error) => {
+                tracing::warn!(%lane, %error, "an idle lane could not be removed for its room");
+                continue;
+            }
+        }
+        if let Err(error) = Repo::empty_trash(lanes_dir) {
+            tracing::warn!(%lane, %error, "a removed lane could not be deleted");
+        }
+        let left = (floor.free)();
+        went(lane, left.unwrap_or(free).saturating_sub(free));
+        match lacks() {
+            None => return Ok(()),
+            Some(less) => free = less,
+        }
     }
+    Err(format!(
+        "No space left on device for a lane: {} are free at {}, and state.min_free_gb keeps {} free; free some, or let \
+         `orchestrator gc` forget old runs",
+        gib(free),
+        lanes_dir.display(),
+        gib(floor.min_free_bytes)
+    ))
+}
+
+fn gib(bytes: u64) -> String {
+    format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
 }
 
 /// Bytes that this user may still write below `dir`.
-fn free_bytes(dir: &Path) -> Option<u64> {
+pub fn free_bytes(dir: &Path) -> Option<u64> {
     let path = CString::new(dir.as_os_str().as_bytes()).ok()?;
     // SAFETY: all zeroes is a valid statvfs, and statvfs writes one to it; the path ends with a zero byte.
     let (answer, stat) = unsafe {
@@ -146,7 +185,10 @@ fn free_bytes(dir: &Path) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::recover::classify::{Exit, classify};
+    use crate::{
+        core::recover::classify::{Exit, classify},
+        daemon::lanes::{FolderLimits, Git, Prepare, discover, nanos},
+    };
 
     #[test]
     fn logs_are_told_by_their_owner() {
@@ -173,12 +215,74 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_said_and_taken_for_one() {
-        let dir = tempfile::tempdir().unwrap();
-        assert_eq!(room(dir.path(), 0), Ok(()));
-        let refused = room(dir.path(), u64::MAX).unwrap_err();
+        let (_dir, repo, lanes) = with_lanes(0);
+        let floor = |bytes: u64| {
+            make_room(&repo, &lanes, &Floor { min_free_bytes: bytes, free: &|| Some(7) }, &[], 0, |_, _| ())
+        };
+        assert_eq!(floor(7), Ok(()));
+        let refused = floor(8).unwrap_err();
         assert!(refused.contains("state.min_free_gb") && refused.contains("orchestrator gc"), "{refused}");
         let classified = serde_json::json!(classify(&refused, Exit::Unknown).class);
         assert_eq!(classified, "resource", "{refused}");
-        assert_eq!(room(Path::new("/nonexistent/x"), u64::MAX), Ok(()));
+        assert!(free_bytes(&lanes).is_some());
+        let unknown = Floor { min_free_bytes: u64::MAX, free: &|| free_bytes(Path::new("/nonexistent/x")) };
+        assert_eq!(make_room(&repo, &lanes, &unknown, &[], 0, |_, _| ()), Ok(()));
+    }
+
+    #[test]
+    fn idle_lanes_go_for_room_the_least_recently_used_first_and_no_more_than_needed() {
+        let (_dir, repo, lanes) = with_lanes(4);
+        let left = || Repo::lanes(&lanes);
+        // Each lane that goes leaves one byte.
+        let free = || Some(4 - left().len() as u64);
+        let floor = |bytes: u64| Floor { min_free_bytes: bytes, free: &free };
+        let mut went = Vec::new();
+        // The first two were used last; the second is held by somebody.
+        for lane in [1, 2] {
+            std::fs::write(lanes.join(format!(".meta/L-{lane}.used")), nanos().to_string()).unwrap();
+        }
+        let idle = [LaneId(1), LaneId(3), LaneId(4)];
+        make_room(&repo, &lanes, &floor(1), &idle, nanos(), |lane, _| went.push(lane)).unwrap();
+        assert_eq!((went.as_slice(), left()), (&[LaneId(3)][..], vec![LaneId(1), LaneId(2), LaneId(4)]));
+        make_room(&repo, &lanes, &floor(9), &idle, nanos(), |lane, freed| {
+            assert_eq!(freed, 1);
+            went.push(lane);
+        })
+        .unwrap_err();
+        assert_eq!((went.as_slice(), left()), (&[LaneId(3), LaneId(4), LaneId(1)][..], vec![LaneId(2)]));
+        // Somebody was given it since.
+        make_room(&repo, &lanes, &floor(9), &[LaneId(2)], 1, |_, _| panic!("it is in use")).unwrap_err();
+        assert_eq!(left(), [LaneId(2)]);
+    }
+
+    /// A repository with so many lanes.
+    fn with_lanes(count: u32) -> (tempfile::TempDir, Repo, std::path::PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let checkout = dir.path().join("w");
+        std::fs::create_dir(&checkout).unwrap();
+        let git = |arguments: &[&str]| {
+            let identity = ["-c", "user.name=t", "-c", "user.email=t@localhost"];
+            let done = std::process::Command::new("git").args(identity).args(arguments).current_dir(&checkout).output();
+            let done = done.unwrap();
+            assert!(done.status.success(), "{done:?}");
+            String::from_utf8(done.stdout).unwrap().trim().to_owned()
+        };
+        git(&["init", "-q"]);
+        git(&["commit", "-q", "--allow-empty", "-m", "start"]);
+        let at = git(&["rev-parse", "HEAD"]).parse().unwrap();
+        let found = discover(
+            &Git::find(std::env::var_os("PATH").as_deref()).unwrap(),
+            &checkout,
+            &dir.path().join("s"),
+            &FolderLimits::default(),
+        )
+        .unwrap();
+        let repo = found.repo;
+        let lanes = dir.path().join("lanes");
+        std::fs::create_dir(&lanes).unwrap();
+        for lane in 1..=count {
+            repo.prepare_lane(LaneId(lane), &lanes, &at, &checkout, &Prepare::default()).unwrap();
+        }
+        (dir, repo, lanes)
     }
 }

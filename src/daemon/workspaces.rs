@@ -31,7 +31,7 @@ use super::{
 use crate::{
     api::{ApiError, Code, count::Count, kept::Kept},
     config::{Config, Places},
-    core::{Settings, agent::FoundAgent},
+    core::{Report, Settings, agent::FoundAgent},
     store::{StoreError, local},
     time::{Timestamp, now},
 };
@@ -120,6 +120,14 @@ impl Shared {
             stop: AtomicBool::new(false),
             stopped: Notify::new(),
         })
+    }
+
+    /// Tells every open workspace.
+    pub fn tell_all(&self, report: &Report) {
+        for handle in &self.open {
+            // One that is being closed reads its state anew.
+            let _ = handle.wakes.send(Wake::Report(report.clone()));
+        }
     }
 
     /// How many are connected.
@@ -292,7 +300,9 @@ impl Shared {
             };
             let hands = Hands::new(repo, dir.clone(), shared.exe.clone(), stores, library, bounds, steps)
                 .map_err(unavailable)?
-                .with_agents(shared.settings.clone(), shared.secrets.clone());
+                .with_agents(shared.settings.clone(), shared.secrets.clone())
+                .with_writable(shared.config.sandbox.writable.clone())
+                .with_ports(shared.places.state.join("ports"));
             let kept = &shared.config.decisions.cache;
             let rules = InForce::new(shared.places.clone(), PathBuf::from(&info.path));
             let rules = Arc::new(rules.keeping(kept.size, kept.ttl_s));

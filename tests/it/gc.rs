@@ -85,14 +85,40 @@ fn old_runs_go_by_themselves_and_an_applied_one_stays_until_it_is_undone() {
 }
 
 #[test]
-fn no_lane_is_made_where_there_is_no_room() {
-    let world = World::new("[state]\nmin_free_gb = 1e9\n[retry]\nmax = 2\nbase_s = 0.01\n", &[("a", "a\n")]);
-    let output = world.run(&["run", "--do", "echo x > x", "--verify", "true", "--json", "--no-wait"]);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
+fn where_there_is_no_room_tasks_wait_say_so_and_go_on_when_there_is() {
+    let world = World::new("[state]\nmin_free_gb = 1e9\n", &[("a", "a\n")]);
+    let output = world.run(&["run", "--do", "echo x > x", "--verify", "true", "--json", "--key", "k", "--detach"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    until("the task to wait", || {
+        let state = last(&world.run(&["status", "--json"]));
+        state["queue"]["room"].as_str().is_some_and(|room| room.contains("state.min_free_gb"))
+            && state["summary"].as_str().unwrap().contains("waiting for room on the disk")
+    });
+    let shown = String::from_utf8(world.run(&["status"]).stdout).unwrap();
+    assert!(shown.contains("no lane is laid out: No space left on device"), "{shown}");
+    let why = String::from_utf8(world.run(&["why", "T-1"]).stdout).unwrap();
+    assert!(why.contains("room on the disk") || why.contains("begin first, for which it needs a lane"), "{why}");
+    let doctor = String::from_utf8(world.run(&["doctor"]).stdout).unwrap();
+    assert!(doctor.contains("and then tasks wait"), "{doctor}");
+    // What waits can be cancelled; nobody waits for a report that never comes.
+    let other = world.run(&["run", "--do", "echo y > y", "--verify", "true", "--json", "--detach"]);
+    assert_eq!(other.status.code(), Some(0), "{other:?}");
+    assert_eq!(world.run(&["cancel", "R-2", "--json"]).status.code(), Some(0));
+    until("the other run to be cancelled", || {
+        last(&world.run(&["status", "R-2", "--json"]))["sessions"][0]["outcome"] == "cancelled"
+    });
+    // There is room again for a daemon that wants less of it.
+    world.run(&["daemon", "stop"]);
+    std::fs::write(
+        world.path("c/orchestrator/config.toml"),
+        "[daemon]\nidle_exit_s = 0.2\n[state]\nmin_free_gb = 0.0\n",
+    )
+    .unwrap();
+    let output = world.run(&["run", "--do", "echo x > x", "--verify", "true", "--json", "--key", "k"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
     let report = last(&output);
-    let attempts = &report["tasks"][0]["attempts"];
-    // There may be room again in a moment.
-    assert_eq!(attempts.as_array().map(Vec::len), Some(3), "{report}");
-    let attempts = attempts.to_string();
-    assert!(attempts.contains("\"class\":\"resource\"") && attempts.contains("state.min_free_gb"), "{report}");
+    assert_eq!(report["outcome"], "completed", "{report}");
+    assert_eq!(report["tasks"][0]["attempts"].as_array().map(Vec::len), Some(1), "waiting is no attempt: {report}");
+    assert!(report.to_string().contains("it waited for room on the disk"), "{report}");
+    assert!(last(&world.run(&["status", "--json"]))["queue"]["room"].is_null());
 }

@@ -86,7 +86,7 @@ impl Rig {
             Some(Notice::Welcome { pid, running, queued, ended, .. }) => Welcome { pid, running, queued, ended },
             other => panic!("not a welcome: {other:?}"),
         };
-        keeper.send(Order::Env { id: 1, vars: vec![("PATH".into(), PATH.into())] });
+        keeper.send(Order::Env { id: 1, vars: vec![("PATH".into(), PATH.into())], writable: None });
         Rig { folder, keeper, notices, welcome, owner: None }
     }
 
@@ -297,7 +297,7 @@ fn the_environment_is_what_was_ordered() {
         let mut rig = Rig::new().await;
         let vars = [("PATH", PATH), ("A", "base"), ("B", "base"), ("ORCHESTRATOR_JOB", "forged")];
         let vars = vars.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
-        rig.keeper.send(Order::Env { id: 2, vars });
+        rig.keeper.send(Order::Env { id: 2, vars, writable: None });
         let extra_env = vec![("B".into(), "extra".into()), ("C".into(), "ä=b".into())];
         let job = Job { env: 2, extra_env, ..rig.job("env", &["env"]) };
         let ended = rig.run(job).await;

@@ -5,6 +5,7 @@
 
 #[cfg(target_os = "linux")]
 mod agents;
+mod confine;
 #[cfg(target_os = "linux")]
 mod daemon;
 mod decide;

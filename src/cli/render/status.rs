@@ -50,11 +50,14 @@ pub fn screen(state: &OrchestratorState, decisions: &[Decision], now: Timestamp,
         let _ = writeln!(text, "\n{}", paint.bold("Agents"));
         text.push_str(&agents(state, now, width, paint));
     }
+    if let Some(room) = &state.queue.room {
+        let _ = writeln!(text, "\n{}", paint.yellow(room));
+    }
     let _ = writeln!(
         text,
         "\n{}",
         paint.dim(&format!(
-            "{} running, {} ready, at most {} at once · autonomy {} · wrong {}{} · sandbox {} · daemon {}",
+            "{} running, {} ready, at most {} at once · autonomy {} · wrong {}{} · sandbox {}{} · daemon {}",
             state.queue.running,
             state.queue.ready,
             state.queue.max_workers,
@@ -62,10 +65,20 @@ pub fn screen(state: &OrchestratorState, decisions: &[Decision], now: Timestamp,
             share(&state.metrics.wrong_auto),
             state.metrics.cost_usd.map(|usd| format!(" · ${usd:.2}")).unwrap_or_default(),
             state.protections.sandbox,
+            confined(&state.protections.commands),
             state.daemon.version,
         ))
     );
     text
+}
+
+/// Whose commands are confined as agents are.
+fn confined(commands: &str) -> &'static str {
+    match commands {
+        "derived" => " (agents, commands nobody typed)",
+        "all" => " (agents, commands)",
+        _ => " (agents)",
+    }
 }
 
 /// The agents, one line each.

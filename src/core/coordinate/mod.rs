@@ -19,6 +19,7 @@ use super::{
     event::Event,
     execute,
     plan::spec::{Effect as Touches, Kind, Part, Work},
+    room,
     run::{Proving, Run, RunState},
     state::{Alarm, RunIndex, State},
     task::Task,
@@ -134,7 +135,7 @@ fn hand_out(state: &State, ctx: &mut Ctx, run: &Run, index: &RunIndex, task: &Ta
     let Some((usd, tokens)) = super::spend::reserve(state, ctx, run, task) else { return Vec::new() };
     let profile = ctx.settings.agents.iter().find(|profile| profile.id == agent);
     let account = profile.map(|profile| profile.account.clone()).unwrap_or_default();
-    let allocation = Allocation { agent, candidates, account, session, resume, usd, tokens, lease_until: None };
+    let allocation = Allocation { agent, candidates, account, session, resume, usd, tokens, ..Allocation::default() };
     claim(run, task, lane, allocation).into_iter().collect()
 }
 
@@ -237,15 +238,19 @@ pub fn lease(state: &State, ctx: &mut Ctx, task: &Task, holder: &str) -> Result<
     let (Some(run), Some(index)) = (state.run(task.run), state.index.runs.get(&task.run)) else {
         return Err(format!("{} is over", task.run));
     };
-    may_be_pulled(state, ctx, task)?;
+    let profile = may_be_pulled(state, ctx, task)?;
     if !execute::may_start(state, ctx, run, index, task) {
         return Err(format!("{} has to wait for tasks that write the same files", task.id));
     }
     let Some(lane) = state.free_lane(ctx.settings.lanes_max) else {
-        return Err("every lane is in use".to_owned());
+        return Err(match &state.room {
+            Some(room) => room.why.clone(),
+            None => "every lane is in use".to_owned(),
+        });
     };
     let allocation = Allocation {
         agent: holder.to_owned(),
+        profile: profile.unwrap_or_default(),
         session: uuid(ctx.rng),
         lease_until: Some(ctx.now.plus_ms(LEASE_MS)),
         ..Allocation::default()
@@ -261,25 +266,25 @@ pub fn lease(state: &State, ctx: &mut Ctx, task: &Task, holder: &str) -> Result<
 
 /// Whether one of the declared agents that sessions stand for can do this, and has room. Where none is declared, nobody
 /// gets here by the daemon, and nothing limits those that do.
-fn may_be_pulled(state: &State, ctx: &Ctx, task: &Task) -> Result<(), String> {
+fn may_be_pulled(state: &State, ctx: &Ctx, task: &Task) -> Result<Option<String>, String> {
     let pulled: Vec<_> = ctx.settings.agents.iter().filter(|profile| profile.driver == DriverKind::Pull).collect();
     if pulled.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let needs = &task.spec.extras().capabilities;
     let able = |profile: &&&AgentProfile| {
         profile.capabilities.is_empty() || needs.iter().all(|need| profile.capabilities.contains(need))
     };
     let able: Vec<_> = pulled.iter().filter(able).collect();
-    if able.is_empty() {
+    let Some(first) = able.first() else {
         return Err(format!("it needs {}, which no agent with driver = \"pull\" has", needs.join(", ")));
-    }
+    };
     let tasks = state.index.runs.values().flat_map(|index| &index.trying_own).filter_map(|task| state.task(*task));
     let leased = tasks.filter(|task| task.current().is_some_and(|(_, live)| live.leased())).count();
     let most: u32 = pulled.iter().map(|profile| profile.max_load).sum();
     match leased >= most as usize {
         true => Err(format!("sessions have {leased} tasks, the most they may (agents.NAME.max_load)")),
-        false => Ok(()),
+        false => Ok(Some(first.id.clone())),
     }
 }
 
@@ -296,6 +301,7 @@ fn alarms_due(state: &State, ctx: &Ctx) -> Vec<Event> {
             vec![Event::AttemptOver { attempt: *attempt, failure: Some(failure::of_lease(what)) }]
         }
         Alarm::Deadline(run) => vec![Event::DeadlinePassed { run: *run }],
+        Alarm::Room => room::look(state).into_iter().collect(),
         Alarm::Ask(attempt, request) => vec![not_now(state, *attempt, request)],
     }
 }

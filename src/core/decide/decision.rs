@@ -47,6 +47,8 @@ pub enum DecisionKind {
     Deadline,
     /// The result is ready to enter the checkout.
     Apply,
+    /// Keys that came with the request were only in the memory of a daemon that is gone.
+    NeedsEnv,
 }
 
 impl DecisionKind {
@@ -69,6 +71,7 @@ impl DecisionKind {
             DecisionKind::Security => "security",
             DecisionKind::Deadline => "deadline",
             DecisionKind::Apply => "apply",
+            DecisionKind::NeedsEnv => "needs_env",
             DecisionKind::Budget => "budget",
         }
     }

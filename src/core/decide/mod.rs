@@ -8,6 +8,7 @@ pub mod decision;
 pub mod effects;
 pub mod gate;
 pub mod hindsight;
+pub mod keys;
 pub mod known;
 pub mod ladder;
 pub mod learned;
@@ -165,6 +166,7 @@ fn consequence(state: &State, ctx: &Ctx, decision: &Decision, choice: &str) -> V
         (DecisionKind::Clarify, _) => Vec::new(),
         (DecisionKind::Budget, choice) if decision.task.is_none() => of_budget(state, ctx, run, choice),
         (DecisionKind::UndeclaredWrite, choice) => of_undeclared(state, run, choice),
+        (DecisionKind::NeedsEnv, choice) => keys::answered(state, decision, choice),
         (DecisionKind::Review | DecisionKind::BreakingChange | DecisionKind::Security, choice) => {
             task.map(|task| reviewed(state, ctx, decision, choice, task)).unwrap_or_default()
         }
@@ -215,7 +217,8 @@ fn of_task(kind: DecisionKind, choice: &str, task: &Task) -> Vec<Event> {
             | DecisionKind::BreakingChange
             | DecisionKind::Security
             | DecisionKind::Deadline
-            | DecisionKind::Apply,
+            | DecisionKind::Apply
+            | DecisionKind::NeedsEnv,
             _,
         ) => Vec::new(),
     }

@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::confine::Sandbox;
+
 /// A command: program and arguments, no shell.
 pub type Argv = Vec<String>;
 
@@ -278,6 +280,9 @@ pub struct Extras {
     /// What it is in the way agents work together; never written by people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub part: Option<Part>,
+    /// Whether its commands are confined to its lane, whatever the configuration says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<Sandbox>,
     /// The agent that must do it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,

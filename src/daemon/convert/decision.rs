@@ -28,7 +28,7 @@ use crate::{
         graph::Timing,
         plan::spec::{Effect, Priority, TaskSpec},
         run::Run,
-        task::Task,
+        task::{Task, TaskState},
     },
     ids::{AttemptId, DecisionId, RunId, TaskId},
     time::Timestamp,
@@ -267,6 +267,7 @@ pub fn kind(kind: core::DecisionKind) -> DecisionKind {
         core::DecisionKind::Security => DecisionKind::Security,
         core::DecisionKind::Deadline => DecisionKind::Deadline,
         core::DecisionKind::Apply => DecisionKind::Apply,
+        core::DecisionKind::NeedsEnv => DecisionKind::NeedsEnv,
     }
 }
 
@@ -306,6 +307,7 @@ fn why_asked(kind: core::DecisionKind) -> &'static str {
         | core::DecisionKind::Deadline => "rule",
         core::DecisionKind::Review => "missing:check",
         core::DecisionKind::NoAgent => "missing:agent",
+        core::DecisionKind::NeedsEnv => "missing:keys",
     }
 }
 
@@ -349,7 +351,10 @@ fn effects(view: &View<'_>, known: &core::Decision) -> Vec<EffectNote> {
         core::DecisionKind::Apply => {
             note("files of the checkout are written".to_owned(), EffectClass::Workspace, Reversible::Yes)
         }
-        core::DecisionKind::Budget | core::DecisionKind::UndeclaredWrite | core::DecisionKind::Deadline => {
+        core::DecisionKind::Budget
+        | core::DecisionKind::UndeclaredWrite
+        | core::DecisionKind::Deadline
+        | core::DecisionKind::NeedsEnv => {
             note("tasks run, each in a lane".to_owned(), EffectClass::Lane, Reversible::Yes)
         }
         core::DecisionKind::Trust => note(
@@ -565,6 +570,17 @@ impl Standing {
         }
         let blocks = match task {
             Some(task) => shared.run(view, run).0.unsettled_from(task.position),
+            // Others of its run go on.
+            None if known.kind == core::DecisionKind::NeedsEnv => {
+                let asking = |task: &&Task| task.state == TaskState::Asking(known.id);
+                let waiting = run.tasks.iter().filter_map(|task| view.state.task(*task)).filter(asking);
+                let waiting: Vec<u32> = waiting.map(|task| task.position).collect();
+                let mut blocks: Vec<TaskId> =
+                    waiting.into_iter().flat_map(|task| shared.run(view, run).0.unsettled_from(task)).collect();
+                blocks.sort_unstable();
+                blocks.dedup();
+                blocks
+            }
             None => behind(view, run, None),
         };
         let priority = task.and_then(|task| task.spec.extras().priority).unwrap_or(run.request.priority);

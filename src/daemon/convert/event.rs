@@ -262,6 +262,10 @@ impl Teller<'_> {
             | E::AgentsAsked { .. }
             | E::AgentsFound { .. }
             | E::AccountFree { .. }
+            | E::RoomMissing { .. }
+            | E::KeysForgone { .. }
+            | E::RoomSought { .. }
+            | E::RoomFound { .. }
             | E::RunSurveyed { .. }
             | E::RunApproved { .. }
             | E::RunStopping { .. }

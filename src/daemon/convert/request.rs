@@ -41,6 +41,8 @@ pub struct Given<'a> {
     pub checkout: &'a Path,
     /// The client's allow-listed environment.
     pub env: &'a BTreeMap<String, String>,
+    /// Names of the keys that it handed over for agents.
+    pub keys: &'a [String],
     /// Whether commands found in the workspace's files may run for this request without being asked about.
     pub trust: bool,
     /// The configuration.
@@ -229,7 +231,8 @@ pub fn answer(decision: DecisionId, response: UserDecisionResponse, by: &Answere
 }
 
 fn begin(given: &Given<'_>) -> Request {
-    Request { checkout: given.checkout.to_owned(), env: given.env.clone(), trust: given.trust, ..Request::default() }
+    let (checkout, env) = (given.checkout.to_owned(), given.env.clone());
+    Request { checkout, env, keys: given.keys.to_vec(), trust: given.trust, ..Request::default() }
 }
 
 fn invalid(field: &str, message: &str, hint: &str) -> ApiError {

@@ -294,7 +294,8 @@ pub fn orchestrator_state(
         (None, Some(run)) => words::run_state(run.state),
         (None, None) => RunState::Idle,
     };
-    let mut queue = Queue { max_workers: u64::from(view.settings.workers), ..Queue::default() };
+    let room = view.state.room.as_ref().map(|room| format!("no lane is laid out: {}", room.why));
+    let mut queue = Queue { max_workers: u64::from(view.settings.workers), room, ..Queue::default() };
     for index in runs.iter().filter_map(|run| view.state.index.runs.get(&run.id)) {
         queue.ready += (index.ready_shared.len() + index.ready_own.len() + index.ready_other.len()) as u64;
         queue.running += u64::from(index.trying());
@@ -306,7 +307,8 @@ pub fn orchestrator_state(
         None => {
             let open = if open > 0 { format!(", {} open", words::plural(open, "decision")) } else { String::new() };
             let tasks = words::plural(queue.running as usize, "attempt");
-            format!("{} in work, {tasks} under way{open}", words::plural(going.len(), "run"))
+            let room = if queue.room.is_some() { ", waiting for room on the disk" } else { "" };
+            format!("{} in work, {tasks} under way{open}{room}", words::plural(going.len(), "run"))
         }
     };
     Ok(OrchestratorState {

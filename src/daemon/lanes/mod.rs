@@ -54,7 +54,7 @@ pub use diff::{Diff, FileChange, Texts};
 pub use error::LaneError;
 pub use git::Git;
 pub use land::Merge;
-pub use pool::{PreparedLane, nanos};
+pub use pool::{PreparedLane, linked, nanos, used_at};
 pub use prepare::Prepare;
 pub use repo::{Found, Head, Repo, discover};
 pub use shadow::FolderLimits;

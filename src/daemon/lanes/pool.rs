@@ -147,6 +147,20 @@ impl Repo {
         Ok(())
     }
 
+    /// Takes a lane out of the pool for its room, unless somebody was given it since `asked_at`. Whether it went.
+    pub fn remove_idle(&self, lane: LaneId, lanes_dir: &Path, asked_at: u128) -> Result<bool, LaneError> {
+        let path = fs::canonicalize(lanes_dir).map_err(LaneError::io("find", lanes_dir))?.join(lane.to_string());
+        if !path.exists() {
+            return Ok(false);
+        }
+        let _lock = lock(&path)?;
+        if used_at(&path) >= asked_at {
+            return Ok(false);
+        }
+        self.remove_lane(lane, lanes_dir)?;
+        Ok(true)
+    }
+
     /// The lanes that exist on disk, in order.
     pub fn lanes(lanes_dir: &Path) -> Vec<LaneId> {
         let entries = fs::read_dir(lanes_dir).into_iter().flatten().flatten();
@@ -344,7 +358,7 @@ pub(super) fn meta(lane_path: &Path, what: &str) -> Result<PathBuf, LaneError> {
 }
 
 /// When a lane was last given to somebody, nanoseconds of the clock.
-pub(super) fn used_at(lane_path: &Path) -> u128 {
+pub fn used_at(lane_path: &Path) -> u128 {
     let text = meta(lane_path, "used").ok().and_then(|path| fs::read_to_string(path).ok());
     text.and_then(|text| text.parse().ok()).unwrap_or_default()
 }
@@ -358,6 +372,11 @@ pub fn nanos() -> u128 {
 pub(super) fn links(lane_path: &Path) -> Vec<String> {
     let text = meta(lane_path, "links").ok().and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
     text.lines().map(str::to_owned).collect()
+}
+
+/// The stores of the checkout that a lane shares: where its links lead.
+pub fn linked(lane_path: &Path) -> Vec<PathBuf> {
+    links(lane_path).into_iter().filter_map(|link| lane_path.join(link).canonicalize().ok()).collect()
 }
 
 /// Moves whatever is at a path to the trash beside it; nothing there is fine.

@@ -144,6 +144,11 @@ fn name_of(path: &Path) -> String {
 }
 
 impl Repo {
+    /// The git directory that all work trees share, canonical.
+    pub fn common_dir(&self) -> &Path {
+        &self.inner.common
+    }
+
     /// Whether this is our shadow of a plain folder.
     pub fn is_shadow(&self) -> bool {
         self.inner.folder.is_some()

@@ -75,7 +75,7 @@ impl Look {
             Look::Runs => Ok((raw(&convert::run_list(view))?, None)),
             Look::State(only, found, daemon, ms) => {
                 let agents = convert::agent_list(view, &found);
-                let around = convert::Surroundings { agents, daemon, protections: protections() };
+                let around = convert::Surroundings { agents, daemon, protections: protections(view.settings) };
                 Ok((raw(&convert::orchestrator_state(view, only, around)?)?, Some(ms)))
             }
         }

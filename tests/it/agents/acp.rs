@@ -534,3 +534,43 @@ fn what_a_person_remembered_for_an_agent_holds_for_claude_codes_own_sessions_whi
     sandbox.run(&["daemon", "stop"]).exits(0);
     assert_eq!(hook("make lint").0, "ask", "rules alone");
 }
+
+#[test]
+fn keys_that_died_with_the_daemon_are_waited_for_until_a_client_brings_them() {
+    let go = tempfile::NamedTempFile::new().unwrap();
+    std::fs::remove_file(go.path()).unwrap();
+    let first = json!([{"wait_file": go.path()}, made()]);
+    let second = json!([{"env": "DOUBLE_KEY"}, {"write": "b.txt", "text": "b\n"}]);
+    let Some(world) = World::new(json!({"prompts": [first]}), "env = [\"DOUBLE_KEY\"]") else { return };
+    let plan = "[[tasks]]\nid = \"b\"\ntitle = \"Then this\"\nkind = \"agent\"\nprompt = \"b\"\nneeds = [\"a\"]\n\
+                writes = [\"**\"]\nverify = [[\"test\", \"-f\", \"b.txt\"]]\n";
+    let file = world.sandbox.file("plan.toml", World::plan(plan));
+    let mut command = world.sandbox.command(&["run", "--plan", file.to_str().unwrap(), "--detach"]);
+    command.env("DOUBLE_KEY", "a-key-that-nobody-writes-down");
+    world.sandbox.finish(command).exits(0);
+    eventually("the first agent to begin", || (!world.prompts().is_empty()).then_some(()));
+    world.agent("double", json!({"prompts": [second]}));
+    let daemon = world.sandbox.daemons()[0];
+    kill_9(daemon);
+    world.sandbox.gone(daemon);
+    // The agent that runs has its key and goes on; the one to come needs it.
+    std::fs::write(go.path(), "").unwrap();
+    let decision = asked(&world.sandbox);
+    assert_eq!(decision["kind"], "needs_env", "{decision:#}");
+    assert_eq!(decision["blocks"], json!(["T-2"]), "{decision:#}");
+    assert!(decision["question"].as_str().unwrap().contains("DOUBLE_KEY"), "{decision:#}");
+    let why = world.sandbox.run(&["why", "T-2"]).exits(0).all();
+    assert!(why.contains("needs DOUBLE_KEY again"), "{why}");
+    world.sandbox.run(&["status"]).exits(0).says("needs DOUBLE_KEY again");
+    // Whoever has it brings it along, whatever they ask for.
+    let mut command = world.sandbox.command(&["status"]);
+    command.env("DOUBLE_KEY", "a-key-that-nobody-writes-down");
+    world.sandbox.finish(command).exits(0);
+    let report = over(&world.sandbox, "R-1");
+    assert_eq!(report["outcome"], "completed", "{report:#}");
+    let open = world.sandbox.run(&["decide", "--json"]).exits(0).json();
+    assert_eq!(open["decisions"], json!([]), "{open:#}");
+    let key = "a-key-that-nobody-writes-down";
+    assert!(world.wire().iter().any(|line| line["out"].to_string().contains(key)), "its agent has the key");
+    assert!(!world.transcript("T-2.2").contains(key), "and nobody wrote it down");
+}

@@ -56,7 +56,11 @@ fn a_setup_runs_once_in_each_new_lane_and_its_failure_is_the_environments() {
 #[test]
 fn a_setup_from_the_repository_needs_trust_and_a_cancelled_run_ends_it() {
     let sandbox = Sandbox::new();
-    let begun = sandbox.root.join("begun");
+    // What the repository says is confined to its lane, and to what the user allows besides.
+    let marks = sandbox.root.join("marks");
+    std::fs::create_dir(&marks).unwrap();
+    sandbox.configure(&format!("[sandbox]\nwritable = [{:?}]", marks.display().to_string()));
+    let begun = marks.join("begun");
     sandbox.write(
         ".orchestrator/config.toml",
         format!("[lanes]\nsetup = [\"sh\", \"-c\", \"echo > {}; sleep 600\"]\n", begun.display()),

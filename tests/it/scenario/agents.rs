@@ -6,6 +6,7 @@ use super::check;
 
 /// All of them.
 pub fn topic() {
+    keys_that_are_gone_are_waited_for_and_asked_for_once();
     an_agent_does_what_no_command_does();
     the_checks_decide_and_their_words_are_handed_on();
     a_liar_changes_nothing();
@@ -743,6 +744,69 @@ fn a_crash_while_an_agent_asks() {
             T-1.1 told r1 yes by D-1
                 answer T-1.1 r1: yes
               = Decided { decision: DecisionId(1), again: false }
+        "#]],
+    );
+}
+
+#[test]
+fn keys_that_are_gone_are_waited_for_and_asked_for_once() {
+    check(
+        r#"
+            set agents=ada,ben
+            quiet submit | a agent writes=a verify=unit; b agent writes=b verify=unit; c agent writes=c verify=unit needs=a
+            quiet base R-1
+            quiet ended R-1/b0 exit:0
+            quiet prepared T-1.1
+            quiet prepared T-2.1
+            keyless T-1.1
+            keyless T-2.1
+            keys-given
+            quiet prepared T-1.2
+            quiet prepared T-2.2
+            keyless T-1.2
+            answer D-2 without
+            quiet prepared T-1.3
+            keyless T-2.2
+            answer D-3 stop
+        "#,
+        expect![[r#"
+            > set agents=ada,ben
+            > keyless T-1.1
+            T-1.1 over
+            D-1 opened needs_env [again without stop]
+            T-1 waits for D-1
+            > keyless T-2.1
+            T-2.1 over
+            T-2 waits for D-1
+            R-1 Escalate -> ESCALATING
+            > keys-given
+            D-1 withdrawn (a client has handed keys over again)
+            T-1 due again
+            T-2 due again
+            R-1 UserResponse -> EXECUTING
+            T-1.2 claimed L-2 at base by ada
+            T-2.2 claimed L-3 at base by ben
+            R-1 Monitor -> MONITORING
+                prepare L-2 for T-1.2 at base
+                prepare L-3 for T-2.2 at base
+            > keyless T-1.2
+            T-1.2 over
+            D-2 opened needs_env [again without stop]
+            T-1 waits for D-2
+            > answer D-2 without
+            D-2 answered without
+            T-1 due again
+            T-1.3 claimed L-2 at base by ada
+                prepare L-2 for T-1.3 at base
+              = Decided { decision: DecisionId(2), again: false }
+            > keyless T-2.2
+            T-2.2 over
+            D-3 opened needs_env [again without stop]
+            T-2 waits for D-3
+            > answer D-3 stop
+            D-3 answered stop
+            T-2 failed (its keys were not handed over again)
+              = Decided { decision: DecisionId(3), again: false }
         "#]],
     );
 }

@@ -17,6 +17,8 @@ pub fn topic() {
     tasks_that_write_the_same_files_do_not_run_at_once();
     an_exclusive_token_is_held_across_runs_and_by_readers_too();
     many_readers_are_handed_out_ahead_and_refilled_in_strides();
+    whoever_finds_no_room_waits_and_nobody_else_is_given_a_lane();
+    room_is_looked_for_again_and_a_restarted_daemon_looks_at_once();
 }
 
 #[test]
@@ -691,6 +693,128 @@ fn many_readers_are_handed_out_ahead_and_refilled_in_strides() {
             > ended T-2.1 exit:0
             T-2.1 ran exit:0
             T-2 completed
+        "#]],
+    );
+}
+
+#[test]
+fn whoever_finds_no_room_waits_and_nobody_else_is_given_a_lane() {
+    check(
+        r#"
+            submit | a; b; c
+            no-room T-1.1
+            prepared T-2.1
+            tick +1s
+        "#,
+        expect![[r#"
+            > submit | a; b; c
+            R-1 added
+            R-1 Start -> ANALYZING
+                survey R-1
+              = Run { run: RunId(1), duplicate: false }
+            R-1 surveyed
+            R-1 analyzed
+            R-1 Plan -> PLANNING
+            R-1 planned by client: 3 tasks from T-1, base []
+            R-1 approved
+            R-1 Execute -> EXECUTING
+            T-1.1 claimed L-1 at base
+            R-1 Monitor -> MONITORING
+            T-2.1 claimed L-2 at base
+            T-3.1 claimed L-3 at base
+                limit R-1 10
+                prepare L-1 for T-1.1 at base
+                prepare L-2 for T-2.1 at base
+                prepare L-3 for T-3.1 at base
+            > no-room T-1.1
+            no room for T-1.1: 0 GiB are free
+            R-1 noted: it waited for room on the disk: 0 GiB are free
+            > prepared T-2.1
+            room found; waiting: [T-1.1]
+            T-2.1 prepared
+                prepare L-1 for T-1.1 at base
+                start T-2.1 in L-2: b
+            > tick +1s
+        "#]],
+    );
+}
+
+#[test]
+fn room_is_looked_for_again_and_a_restarted_daemon_looks_at_once() {
+    check(
+        r#"
+            set lanes=1
+            submit | a
+            no-room T-1.1
+            tick +15s
+            no-room T-1.1
+            crash
+            tick +30s
+            prepared T-1.1
+            quiet auto
+            submit | c
+            no-room T-2.1
+            cancel R-2
+        "#,
+        expect![[r#"
+            > set lanes=1
+            > submit | a
+            R-1 added
+            R-1 Start -> ANALYZING
+                survey R-1
+              = Run { run: RunId(1), duplicate: false }
+            R-1 surveyed
+            R-1 analyzed
+            R-1 Plan -> PLANNING
+            R-1 planned by client: 1 tasks from T-1, base []
+            R-1 approved
+            R-1 Execute -> EXECUTING
+            T-1.1 claimed L-1 at base
+            R-1 Monitor -> MONITORING
+                limit R-1 10
+                prepare L-1 for T-1.1 at base
+            > no-room T-1.1
+            no room for T-1.1: 0 GiB are free
+            R-1 noted: it waited for room on the disk: 0 GiB are free
+            > tick +15s
+            room sought for [T-1.1]
+                prepare L-1 for T-1.1 at base
+            > no-room T-1.1
+            no room for T-1.1: 0 GiB are free
+            > crash
+                limit R-1 10
+            > tick +30s
+            room sought for [T-1.1]
+                prepare L-1 for T-1.1 at base
+            > prepared T-1.1
+            room found; waiting: []
+            T-1.1 prepared
+                start T-1.1 in L-1: a
+            > submit | c
+            R-2 added
+            R-2 Start -> ANALYZING
+                survey R-2
+              = Run { run: RunId(2), duplicate: false }
+            R-2 surveyed
+            R-2 analyzed
+            R-2 Plan -> PLANNING
+            R-2 planned by client: 1 tasks from T-2, base []
+            R-2 approved
+            R-2 Execute -> EXECUTING
+            T-2.1 claimed L-1 at base
+            R-2 Monitor -> MONITORING
+                limit R-2 10
+                prepare L-1 for T-2.1 at base
+            > no-room T-2.1
+            no room for T-2.1: 0 GiB are free
+            R-2 noted: it waited for room on the disk: 0 GiB are free
+            > cancel R-2
+            R-2 cancel asked
+            room sought for [T-2.1]
+            T-2 cancelled (the run was cancelled)
+            R-2 Cancel -> COMPLETING
+                prepare L-1 for T-2.1 at base
+                publish R-2 -
         "#]],
     );
 }

@@ -9,6 +9,8 @@
 //! set workers=2 lanes=1 playbooks=builtin agents=ada,ben day=1.5 spawns=2 slow
 //! surveyed R-1 [test=unit] [tree=t0]   survey-failed R-1 WHY   answer D-1 CHOICE [run|always] [says=WORDS]   cancel R-1|T-1   retry R-1 [T-1]
 //! prepared T-1.1   shared R-1   base R-1   final R-1      each with [failed WHY]      inspected R-1 [PATH…]
+//! keyless T-1.1   keys-given   an agent's keys are gone, or handed over again
+//! no-room T-1.1|R-1 [shared|base|final]   a lane found no room on the disk
 //! started JOB   ended JOB END [names=a,b] [says=WORDS]    END: exit:0 exit:1 signal:9 timeout silent cancelled lost not_started
 //! harvested T-1.1 [same] [touches=a,b] [secret=x] [breaks=a,b] [unread=x]   merged T-1.1 [other|empty]   conflict T-1.1   advanced T-1.1   refused T-1.1   broken T-1.1 WHY
 //! published R-1 [failed]   applied R-1 N   apply-refused R-1   undone R-1 N   undo-refused R-1
@@ -46,6 +48,7 @@ use orchestrator::{
             playbook,
             spec::{self, Argv, Compensate, OnFailure, Plan, Priority, Retry, TaskSpec, Work},
         },
+        room::Waiter,
         run::{Apply, ApplyWish, ApprovePlan, Base, Interaction, Mode, Request},
         task::DiffStat,
     },
@@ -306,6 +309,17 @@ impl Script {
                 Some(why) => Report::LaneFailed { attempt: attempt(), why },
                 None => Report::LanePrepared { attempt: attempt() },
             },
+            "keyless" => Report::KeysMissing { attempt: attempt(), names: vec!["API_KEY".into()] },
+            "keys-given" => Report::KeysGiven,
+            "no-room" => {
+                let waiter = match words.plain.get(2) {
+                    Some(&"shared") => Waiter::Shared(run()),
+                    Some(&"base") => Waiter::Base(run()),
+                    Some(&"final") => Waiter::Final(run()),
+                    _ => Waiter::Attempt(attempt()),
+                };
+                Report::NoRoom { waiter, why: "0 GiB are free".into() }
+            }
             "shared" => Report::SharedPrepared { run: run(), failed },
             "base" => Report::BasePrepared { run: run(), failed },
             "inspected" => {

@@ -1,7 +1,8 @@
 //! How events and effects are printed: one line each, ids stable, times left out.
 
 use orchestrator::core::{
-    Effect, Event, agent::AskVerdict, job::JobOrder, prove::CheckResult, run::Outcome, state::State, task::Failure,
+    Effect, Event, agent::AskVerdict, job::JobOrder, prove::CheckResult, room::Waiter, run::Outcome, state::State,
+    task::Failure,
 };
 
 pub fn event(state: &State, event: &Event) -> String {
@@ -63,6 +64,10 @@ pub fn event(state: &State, event: &Event) -> String {
         }
         Event::AccountLimited { account, .. } => format!("account {account} empty"),
         Event::AccountFree { account } => format!("account {account} free"),
+        Event::KeysForgone { run } => format!("{run} goes on without its keys"),
+        Event::RoomMissing { waiter, why } => format!("no room for {}: {why}", waits(*waiter)),
+        Event::RoomSought { waiting } => format!("room sought for {}", all_waiting(waiting)),
+        Event::RoomFound { waiting } => format!("room found; waiting: {}", all_waiting(waiting)),
         Event::AttemptPrepared { attempt } => format!("{attempt} prepared"),
         Event::AttemptStarted { attempt, .. } => format!("{attempt} started"),
         Event::AttemptRan { attempt, end, .. } => format!("{attempt} ran {end}"),
@@ -237,4 +242,18 @@ fn failed(failure: Option<&Failure>) -> String {
         Some(failure) => format!(" {}/{}{}", failure.class, failure.next, note(&failure.message)),
         None => String::new(),
     }
+}
+
+fn waits(waiter: Waiter) -> String {
+    match waiter {
+        Waiter::Attempt(attempt) => attempt.to_string(),
+        Waiter::Shared(run) => format!("{run} shared"),
+        Waiter::Base(run) => format!("{run} base"),
+        Waiter::Final(run) => format!("{run} final"),
+    }
+}
+
+fn all_waiting(waiting: &[Waiter]) -> String {
+    let all: Vec<String> = waiting.iter().map(|waiter| waits(*waiter)).collect();
+    format!("[{}]", all.join(" "))
 }

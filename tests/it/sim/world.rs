@@ -19,6 +19,7 @@ use orchestrator::{
         input::AgentSaid,
         job::{End, JobId, JobResult},
         plan::spec::{self, Retry},
+        room::Waiter,
         run::{Apply, Base},
         task::DiffStat,
     },
@@ -73,6 +74,8 @@ pub struct World {
     /// What the wall clock is off by; it only ever jumps backwards.
     behind_ms: u64,
     pub rng: Rng,
+    /// Fate of its own for the room on the disk, so that worlds are otherwise what their seeds always made of them.
+    room: Rng,
     pub git: Git,
     pub keeper: Keeper,
     /// When the last step on a lane, or on a run's ref, is done.
@@ -118,6 +121,7 @@ pub fn run(seed: u64, trail: Trail) {
         now_ms: 0,
         behind_ms: 0,
         rng,
+        room: Rng(seed ^ 0x5EED),
         git: Git::default(),
         keeper: Keeper::default(),
         lanes_free_ms: BTreeMap::new(),
@@ -555,6 +559,14 @@ impl World {
                 let names = names.split(',').filter(|name| !name.is_empty());
                 let found = names.map(|id| FoundAgent { id: id.into(), program: format!("/bin/{id}"), version: None });
                 Some(Report::AgentsFound { run: *run, agents: found.collect() })
+            }
+            Effect::PrepareLane { .. }
+            | Effect::PrepareShared { .. }
+            | Effect::PrepareBase { .. }
+            | Effect::PrepareFinal { .. }
+                if self.faults && self.room.below(100) < 3 =>
+            {
+                Some(Report::NoRoom { waiter: Waiter::of(effect)?, why: why() })
             }
             Effect::PrepareLane { attempt, lane, commit, .. } => {
                 if broken {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::problem::{Code, Place, PlanError, Report, Warning, WarningKind, quoted};
 use crate::core::{
     graph::{Cycle, Graph},
-    plan::spec::{Argv, Effect, Kind, Plan, Retry, TaskSpec, Work},
+    plan::spec::{Argv, Budget, Effect, Kind, Plan, Retry, TaskSpec, Work},
 };
 
 /// A plan's graph, and what a person should know about the plan.
@@ -64,9 +64,7 @@ pub(super) fn examine(plan: &Plan, unsound: &[u32], report: &mut Report) -> Opti
         let hint = "write 1 for one after the other";
         report.hinted(&root.key("max_parallel"), || "at least one task must be able to run".to_owned(), hint);
     }
-    let budget = root.key("budget");
-    positive(plan.budget.usd, f64::MAX, &budget.key("usd"), report);
-    positive(plan.budget.minutes, DURATION_S_MAX / 60.0, &budget.key("minutes"), report);
+    budget(&plan.budget, &root.key("budget"), report);
     commands(&plan.verify, &root.key("verify"), report);
 
     let mut unsound = unsound.iter().copied().peekable();
@@ -261,6 +259,9 @@ fn task(index: usize, spec: &TaskSpec, report: &mut Report) {
     positive(extras.estimate_s, DURATION_S_MAX, &place.key("estimate_s"), report);
     positive(extras.timeout_s, DURATION_S_MAX, &place.key("timeout_s"), report);
     positive(extras.silence_s, DURATION_S_MAX, &place.key("silence_s"), report);
+    if let Some(own) = &extras.budget {
+        budget(own, &place.key("budget"), report);
+    }
     for (name, value) in &extras.env {
         let at = place.key("env");
         if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
@@ -273,6 +274,11 @@ fn task(index: usize, spec: &TaskSpec, report: &mut Report) {
         let hint = "give a folder inside the workspace, relative to it";
         report.hinted(&place.key("cwd"), || format!("{} leads out of the workspace", quoted(cwd)), hint);
     }
+}
+
+fn budget(budget: &Budget, place: &Place<'_>, report: &mut Report) {
+    positive(budget.usd, f64::MAX, &place.key("usd"), report);
+    positive(budget.minutes, DURATION_S_MAX / 60.0, &place.key("minutes"), report);
 }
 
 fn needs_writes(place: &Place<'_>, report: &mut Report) {

@@ -7,7 +7,10 @@ use super::{
     read,
     value::Value,
 };
-use crate::core::plan::spec::{Argv, Compensate, Effect, Kind, NO_EXTRAS, Priority, Retry, TaskSpec, Work};
+use crate::core::{
+    confine::Sandbox,
+    plan::spec::{Argv, Compensate, Effect, Kind, NO_EXTRAS, Priority, Retry, TaskSpec, Work},
+};
 
 /// A task as read. What its lists of names mean is found out when all names are known.
 pub(super) struct Draft<'a> {
@@ -60,12 +63,14 @@ const FIELDS: &[&str] = &[
     "env",
     "agent",
     "budget",
+    "sandbox",
 ];
 
 const KINDS: &[(&str, Kind)] =
     &[("shell", Kind::Shell), ("agent", Kind::Agent), ("workflow", Kind::Workflow), ("decision", Kind::Decision)];
 const EFFECTS: &[(&str, Effect)] =
     &[("none", Effect::None), ("workspace", Effect::Workspace), ("external", Effect::External)];
+const SANDBOXES: &[(&str, Sandbox)] = &[("on", Sandbox::On), ("off", Sandbox::Off)];
 const PRIORITIES: &[(&str, Priority)] =
     &[("low", Priority::Low), ("normal", Priority::Normal), ("high", Priority::High), ("urgent", Priority::Urgent)];
 
@@ -204,6 +209,7 @@ fn field<'a>(
         "cwd" => extra!(cwd? = read::string(value, at, report)),
         "env" => extra!(env = read::texts(value, false, at, report)),
         "agent" => extra!(agent? = read::string(value, at, report)),
+        "sandbox" => extra!(sandbox? = read::word(value, SANDBOXES, at, report)),
         "budget" => extra!(budget? = Some(Box::new(super::budget(value, at, report)))),
         _ => return false,
     }

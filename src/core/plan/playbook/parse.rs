@@ -15,7 +15,7 @@ use toml::{
 use super::{Checks, Param, ParamKind, Playbook, PlaybookError, Template, condition::Condition};
 use crate::core::{
     facts::Role,
-    plan::spec::{Argv, Compensate, Effect, Extras, Priority, Retry, TaskSpec, Work},
+    plan::spec::{Argv, Budget, Compensate, Effect, Extras, Priority, Retry, TaskSpec, Work},
 };
 
 const TOP_FIELDS: &[&str] = &["version", "name", "about", "params", "criteria", "match", "tasks"];
@@ -56,6 +56,8 @@ const TASK_FIELDS: &[&str] = &[
     "cwd",
     "env",
     "agent",
+    "sandbox",
+    "budget",
     "when",
     "foreach",
 ];
@@ -431,6 +433,8 @@ impl Reader<'_> {
                     }
                 }
                 "agent" => extras.agent = Some(self.string(value, name)?),
+                "budget" => extras.budget = Some(Box::new(self.budget(value)?)),
+                "sandbox" => extras.sandbox = Some(self.word(value, name, &["on", "off"])?),
                 // Read by `work`, or above.
                 _ => {}
             }
@@ -538,6 +542,29 @@ impl Reader<'_> {
         retry.base_s = table.get("base_s").map_or(Ok(retry.base_s), |value| self.number(value, "retry.base_s"))?;
         retry.cap_s = table.get("cap_s").map_or(Ok(retry.cap_s), |value| self.number(value, "retry.cap_s"))?;
         Ok(retry)
+    }
+
+    /// What a task's own agents may use.
+    fn budget(&self, value: &Value) -> Parsed<Budget> {
+        let table = self.table(value, "budget")?;
+        self.known(table, &["usd", "tokens", "minutes", "spawns"], "`budget`")?;
+        let number = |key: &str| table.get(key).map(|value| self.number(value, &format!("budget.{key}"))).transpose();
+        let whole = |key: &str, most: f64| {
+            let number = number(key)?;
+            match number.filter(|number| number.fract() != 0.0 || *number > most) {
+                Some(_) => {
+                    let message = format!("`budget.{key}` must be a whole number up to {most}");
+                    Err(self.error(&table[key].span(), message))
+                }
+                None => Ok(number),
+            }
+        };
+        Ok(Budget {
+            usd: number("usd")?,
+            tokens: whole("tokens", 1e15)?.map(|tokens| tokens as u64),
+            minutes: number("minutes")?,
+            spawns: whole("spawns", f64::from(u32::MAX))?.map(|spawns| spawns as u32),
+        })
     }
 
     /// Checks every place a placeholder may be, and that it is in no other.

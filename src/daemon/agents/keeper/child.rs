@@ -8,12 +8,18 @@ use std::{
     collections::BTreeMap,
     ffi::{CStr, CString},
     io,
-    os::{fd::RawFd, unix::ffi::OsStrExt},
+    os::{
+        fd::{OwnedFd, RawFd},
+        unix::ffi::OsStrExt,
+    },
     path::{Path, PathBuf},
     rc::Rc,
 };
 
-use super::protocol::{Job, NotStarted};
+use super::{
+    super::sandbox,
+    protocol::{Job, NotStarted},
+};
 
 /// The variable that names the job in the environment of all its processes.
 pub(super) const JOB_MARK: &str = "ORCHESTRATOR_JOB";
@@ -25,6 +31,8 @@ const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 /// An environment, checked and ready for use.
 pub(super) struct Env {
     vars: BTreeMap<String, CString>,
+    /// What confines its jobs. Made once, for however many there are; each enters it with two system calls.
+    ruleset: Option<OwnedFd>,
 }
 
 /// `KEY=value` as the system wants it, or what is wrong with it.
@@ -36,14 +44,15 @@ fn assignment(key: &str, value: &str) -> Result<CString, String> {
 }
 
 impl Env {
-    pub(super) fn new(vars: Vec<(String, String)>) -> Result<Env, String> {
+    pub(super) fn new(vars: Vec<(String, String)>, writable: Option<&[PathBuf]>) -> Result<Env, String> {
         // Of two values for one name the last counts.
         let mut checked = BTreeMap::new();
         for (key, value) in vars {
             let text = assignment(&key, &value)?;
             checked.insert(key, text);
         }
-        Ok(Env { vars: checked })
+        let ruleset = writable.map(sandbox::ruleset).transpose().map_err(|error| error.to_string())?.flatten();
+        Ok(Env { vars: checked, ruleset })
     }
 
     fn path<'a>(&'a self, job: &'a Job) -> &'a str {
@@ -89,6 +98,7 @@ enum Step {
     None = 0,
     Setup,
     Cwd,
+    Confine,
     Exec,
 }
 
@@ -221,6 +231,10 @@ fn explain(job: &Job, program: &Path, path: &str, step: Step, error: &io::Error)
             NotStarted::Other,
             format!("the system gave no new process ({error}): run fewer jobs at once, or raise `ulimit -u`"),
         ),
+        (Step::Confine, _) => failure(
+            NotStarted::Other,
+            format!("{shown} could not be confined to its lane ({error}): see `sandbox` in `orchestrator doctor`"),
+        ),
         (Step::None | Step::Setup | Step::Exec, _) => {
             failure(NotStarted::Other, format!("cannot start {shown}: {error}"))
         }
@@ -232,7 +246,7 @@ pub(super) use linux::{Launched, Launcher};
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::{ffi::c_char, ptr};
+    use std::{ffi::c_char, os::fd::AsRawFd, ptr};
 
     use super::{super::raw, *};
 
@@ -269,6 +283,8 @@ mod linux {
         env: *const *const c_char,
         cwd: *const c_char,
         out: RawFd,
+        /// A Landlock ruleset to enter; -1 = none.
+        ruleset: RawFd,
         keeper: libc::pid_t,
         step: Step,
         errno: libc::c_int,
@@ -307,6 +323,7 @@ mod linux {
                 env: ptr::null(),
                 cwd: ptr::null(),
                 out: -1,
+                ruleset: -1,
                 keeper: 0,
                 step: Step::None,
                 errno: 0,
@@ -321,7 +338,7 @@ mod linux {
         }
 
         /// Puts everything where the child finds it. Malformed words and paths were refused before.
-        fn fill(&mut self, call: Call<'_, '_>, cwd: &Path, out: RawFd, keeper: libc::pid_t) {
+        fn fill(&mut self, call: Call<'_, '_>, cwd: &Path, (out, ruleset): (RawFd, RawFd), keeper: libc::pid_t) {
             self.texts.clear();
             self.starts.clear();
             self.lists.clear();
@@ -342,7 +359,8 @@ mod linux {
             let argv = self.lists.as_ptr();
             // SAFETY: the list of arguments and its end come first.
             let env = unsafe { argv.add(call.argv.len() + 1) };
-            *self.orders = Orders { program: at(0), argv, env, cwd: at(1), out, keeper, step: Step::None, errno: 0 };
+            let (program, cwd) = (at(0), at(1));
+            *self.orders = Orders { program, argv, env, cwd, out, ruleset, keeper, step: Step::None, errno: 0 };
         }
     }
 
@@ -369,7 +387,8 @@ mod linux {
         ) -> Result<(i32, Launched), (Step, io::Error)> {
             let free = self.free.pop().map_or_else(Slot::new, Ok);
             let mut slot = free.map_err(|error| (Step::None, error))?;
-            slot.fill(call, &job.cwd, out, self.keeper);
+            let ruleset = env.ruleset.as_ref().map_or(-1, AsRawFd::as_raw_fd);
+            slot.fill(call, &job.cwd, (out, ruleset), self.keeper);
             let wait = if raw::ALONE { 0 } else { libc::CLONE_VFORK };
             // SAFETY: the child runs `child` on a stack that nobody else uses; what `orders` points to is kept in the
             // slot, and in the environment beside it, until the child was reaped. It writes nothing but the two fields
@@ -429,6 +448,20 @@ mod linux {
             let answer = raw::call(libc::SYS_chdir as isize, (*orders).cwd as isize, 0, 0, 0);
             if answer < 0 {
                 return fail(Step::Cwd, -answer as i32);
+            }
+            let ruleset = (*orders).ruleset as isize;
+            if ruleset >= 0 {
+                // Whoever may not gain rights may give some up. For good, and for all that it starts.
+                let confine = [
+                    [libc::SYS_prctl as isize, libc::PR_SET_NO_NEW_PRIVS as isize, 1],
+                    [libc::SYS_landlock_restrict_self as isize, ruleset, 0],
+                ];
+                for [number, a, b] in confine {
+                    let answer = raw::call(number, a, b, 0, 0);
+                    if answer < 0 {
+                        return fail(Step::Confine, -answer as i32);
+                    }
+                }
             }
             // The kernel's set of signals has 64 bits.
             let none = 0u64;
@@ -523,7 +556,7 @@ mod tests {
         assert!(malformed(&word("a\0b")).unwrap().contains("zero byte"));
         assert!(malformed(&Job { cwd: "here".into(), ..job() }).unwrap().contains("absolute"));
         assert!(malformed(&Job { extra_env: vec![("A=B".into(), "".into())], ..job() }).unwrap().contains("A=B"));
-        assert!(Env::new(vec![("".into(), "x".into())]).is_err());
+        assert!(Env::new(vec![("".into(), "x".into())], None).is_err());
     }
 
     #[test]
@@ -544,10 +577,10 @@ mod tests {
         assert_eq!(resolve("tool", "folder:plain", dir.path()), Some(plain));
         assert_eq!(resolve("tool", "folder", dir.path()), None);
         assert_eq!(resolve("./good/tool", "", dir.path()), Some(good));
-        let env = Env::new(vec![("PATH".into(), "/own".into())]).unwrap();
+        let env = Env::new(vec![("PATH".into(), "/own".into())], None).unwrap();
         assert_eq!(env.path(&job()), "/own");
         let extra = Job { extra_env: vec![("PATH".into(), "/extra".into())], ..job() };
         assert_eq!(env.path(&extra), "/extra");
-        assert_eq!(Env::new(vec![]).unwrap().path(&job()), DEFAULT_PATH);
+        assert_eq!(Env::new(vec![], None).unwrap().path(&job()), DEFAULT_PATH);
     }
 }

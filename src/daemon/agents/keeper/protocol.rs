@@ -29,6 +29,9 @@ pub enum Order {
         id: u32,
         /// Every variable there is; nothing is inherited from the keeper.
         vars: Vec<(String, String)>,
+        /// The only places that its jobs may write to, where the system can see to that; `None` = anywhere.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        writable: Option<Vec<PathBuf>>,
     },
     /// Sets how many jobs of a group run at once; 0 holds the group. Without it, one per processor.
     Limit {

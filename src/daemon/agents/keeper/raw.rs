@@ -4,7 +4,7 @@
 /// Whether [`call`] leaves the memory of the caller alone, so that nobody need wait for a child that makes such calls.
 pub(super) const ALONE: bool = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
 
-/// Makes the call; what the kernel answers, errors as negative numbers.
+/// Makes the call, its fifth argument zero; what the kernel answers, errors as negative numbers.
 ///
 /// # Safety
 /// As the call itself.
@@ -20,6 +20,7 @@ pub(super) unsafe fn call(number: isize, a: isize, b: isize, c: isize, d: isize)
             in("rsi") b,
             in("rdx") c,
             in("r10") d,
+            in("r8") 0isize,
             lateout("rcx") _,
             lateout("r11") _,
             options(nostack),
@@ -44,6 +45,7 @@ pub(super) unsafe fn call(number: isize, a: isize, b: isize, c: isize, d: isize)
             in("x1") b,
             in("x2") c,
             in("x3") d,
+            in("x4") 0isize,
             options(nostack),
         );
     }
@@ -58,7 +60,7 @@ pub(super) unsafe fn call(number: isize, a: isize, b: isize, c: isize, d: isize)
 pub(super) unsafe fn call(number: isize, a: isize, b: isize, c: isize, d: isize) -> isize {
     // SAFETY: the caller answers for what the call does.
     unsafe {
-        match libc::syscall(number as libc::c_long, a, b, c, d) {
+        match libc::syscall(number as libc::c_long, a, b, c, d, 0isize) {
             -1 => -(*libc::__errno_location() as isize),
             answer => answer as isize,
         }

@@ -365,7 +365,7 @@ impl Keeper {
             Order::Hello { version: _ } => self.welcome(),
             // Without a greeting we do not know whom we talk to; saying nothing would look like obedience.
             _ if !self.line.as_ref().is_some_and(|line| line.greeted) => self.hang_up(),
-            Order::Env { id, vars } => match Env::new(vars) {
+            Order::Env { id, vars, writable } => match Env::new(vars, writable.as_deref()) {
                 Ok(env) => drop(self.envs.insert(id, Rc::new(env))),
                 Err(why) => {
                     self.envs.remove(&id);

@@ -100,6 +100,7 @@ impl World {
     pub fn given<R>(&self, with: impl FnOnce(&Given<'_>) -> R) -> R {
         let env = BTreeMap::from([("PATH".to_owned(), "/bin".to_owned())]);
         with(&Given {
+            keys: &[],
             now: self.now,
             checkout: "/home/ada/web".as_ref(),
             env: &env,

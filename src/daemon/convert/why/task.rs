@@ -5,14 +5,18 @@ use crate::{
     api::{ApiError, Code, reply::BaseState},
     core::{
         agent::Candidate,
-        effect, execute,
-        job::End,
+        confine, effect, execute,
+        job::{End, JobId},
         plan::spec::{Effect, Kind},
         prove::CheckResult,
+        room::{Room, Waiter},
         run::{Proving, Run, RunState, Shared},
         task::{Attempt, Phase, Settled, Task, TaskState},
     },
-    daemon::convert::{View, check, report::why_and_tail, task::ahead, words},
+    daemon::{
+        agents,
+        convert::{View, check, report::why_and_tail, task::ahead, words},
+    },
     ids::{AttemptId, TaskId},
 };
 
@@ -89,7 +93,20 @@ fn of_attempt(run: &Run, task: &Task, generation: u32, attempt: &Attempt, chain:
     if let Some(end) = &attempt.end {
         let took = attempt.started_at.map_or(0.0, |start| at.seconds_since(start));
         let tail = more.map_or("", |more| more.tail.as_str());
-        let text = format!("`{}` ended with {end} after {}", words::work_line(&task.spec), words::duration(took));
+        let took = words::duration(took);
+        let text = match attempt.agent() {
+            // What it was told is no command; how its program ended says little, its last words more.
+            Some(part) => {
+                let said = part.end.as_ref().map_or("", |end| end.said.trim());
+                let said = match words::first_line(said, 160) {
+                    said if said.is_empty() => String::new(),
+                    said => format!(": {said}"),
+                };
+                let how = if end.success() { "stopped".to_owned() } else { format!("ended with {end}") };
+                format!("{} {how} after {took}{said}", part.allocation.agent)
+            }
+            None => format!("`{}` ended with {end} after {took}", words::work_line(&task.spec)),
+        };
         chain.at_with(at, text, if end.success() { "" } else { tail });
     }
     if let Some(diff) = more.and_then(|more| more.diff).filter(|diff| diff.files > 0) {
@@ -136,7 +153,8 @@ fn receipt(candidates: &[Candidate]) -> String {
 
 fn checked(command: &str, result: &CheckResult, base: BaseState, place: &str) -> String {
     if result.passed() {
-        return format!("`{command}` passed{place}");
+        let mended = if base == BaseState::Failed { "; it was red on the untouched base" } else { "" };
+        return format!("`{command}` passed{place}{mended}");
     }
     let before = match base {
         BaseState::Passed => "it passed on the untouched base",
@@ -155,6 +173,7 @@ fn standing(view: &View<'_>, run: &Run, task: &Task, chain: &mut Chain) {
     if task.cancelled && task.settled().is_none() {
         chain.now("somebody cancelled it; it is over as soon as what runs for it is");
     }
+    confined(view, run, task, chain);
     match task.state {
         TaskState::Settled(how) => settled(view, run, task, how, chain),
         TaskState::Waiting => waiting(view, run, task, chain),
@@ -164,8 +183,43 @@ fn standing(view: &View<'_>, run: &Run, task: &Task, chain: &mut Chain) {
             let count = task.attempts.len();
             chain.now(format!("it is tried again in {wait}, after {}", words::plural(count, "failed attempt")));
         }
-        // Told with the decision and the attempt.
-        TaskState::Asking(_) | TaskState::Trying => {}
+        TaskState::Trying => {
+            let waiter = task.current().map(|(attempt, _)| Waiter::Attempt(attempt));
+            if let Some(room) = &view.state.room
+                && waiter.is_some_and(|waiter| room.waiting.contains(&waiter))
+            {
+                chain.now(format!("its lane waits for room on the disk: {}", no_room(view, room)));
+            }
+        }
+        // One that is its own is told with the decision.
+        TaskState::Asking(decision) => {
+            let run_wide = view.state.decisions.get(&decision).filter(|decision| decision.task.is_none());
+            if let Some(asked) = run_wide {
+                chain.now(format!("it waits for {decision}: {}. {}", asked.question, asked.detail));
+            }
+        }
+    }
+}
+
+/// Whether its commands may write to the lane only, where that is worth a word: always where one was refused a write,
+/// for then that may be why.
+fn confined(view: &View<'_>, run: &Run, task: &Task, chain: &mut Chain) {
+    let Some((generation, last)) = (1..).zip(&task.attempts).last() else { return };
+    let job = JobId::Attempt(AttemptId { task: task.id, generation });
+    if !confine::of_task(view.settings, run, task, job) || agents::sandbox::abi() == 0 {
+        return;
+    }
+    let refused = |text: &str| text.contains("Permission denied") || text.contains("EACCES");
+    let more = last.more.as_deref();
+    let checks = more.iter().flat_map(|more| more.checks.iter().chain(&more.rechecks)).filter(|check| !check.passed());
+    let failed =
+        task.settled().is_some_and(|how| how != Settled::Completed) || more.is_some_and(|more| more.failure.is_some());
+    if failed && more.map(|more| &*more.tail).into_iter().chain(checks.map(|check| &*check.tail)).any(refused) {
+        chain.now(
+            "its commands may write to the lane and to caches only (Landlock), and something was refused: name what they \
+             need in config.toml (`[sandbox] writable = [\"/path\"]`), or give the task sandbox = \"off\""
+                .to_owned(),
+        );
     }
 }
 
@@ -263,8 +317,10 @@ fn ready(view: &View<'_>, run: &Run, task: &Task, chain: &mut Chain) {
     let Some(index) = view.state.index.runs.get(&run.id) else { return };
     let jobs = run.jobs(view.settings.workers);
     let lanes_full = view.state.free_lane(view.settings.lanes_max).is_none();
-    let all_held =
-        format!("all {} of this workspace are held", words::plural(view.settings.lanes_max as usize, "lane"));
+    let all_held = match &view.state.room {
+        Some(room) => no_room(view, room),
+        None => format!("all {} of this workspace are held", words::plural(view.settings.lanes_max as usize, "lane")),
+    };
     let shared =
         index.reads_base.get(task.position as usize).copied().unwrap_or(false) && task.spec.kind() == Kind::Shell;
     let mut found = in_the_way;
@@ -317,6 +373,12 @@ fn ready(view: &View<'_>, run: &Run, task: &Task, chain: &mut Chain) {
             chain.now(format!("{} {goes} before it: {}", words::plural(before.len(), "task"), words::list(before, 5)));
         }
     }
+}
+
+/// That there is no room for a lane, since when, and when it is looked again.
+fn no_room(view: &View<'_>, room: &Room) -> String {
+    let (since, next) = (view.now().seconds_since(room.since), room.next.seconds_since(view.now()).max(0.0));
+    format!("for {} {}; looked again in {}", words::duration(since), room.why, words::duration(next))
 }
 
 /// What two tasks must not have at once: as `execute` has it.
