@@ -74,9 +74,10 @@ pub fn looked_at(run: &Run) -> Option<&str> {
     }
 }
 
-/// A search that is to begin: a final check is red, and there is more than one landing that may have done it.
+/// A search that is to begin: a final check is red, and something landed that may have done it. Where that is one
+/// landing, the search is over with what the check says of the base.
 pub fn begin(run: &Run) -> Option<Event> {
-    if run.bisect.is_some() || run.cancelled || run.landed.len() < 2 || run.unexplained.is_some() {
+    if run.bisect.is_some() || run.cancelled || run.landed.is_empty() || run.unexplained.is_some() {
         return None;
     }
     let red = |check: &super::run::Baseline| {
@@ -131,9 +132,31 @@ fn found(state: &State, run: &Run, bisect: Bisect) -> Vec<Event> {
         let why = format!("`{command}` was red before any change");
         return vec![Event::BisectEnded { run: run.id, why }];
     };
-    let Some(culprit) = run.landed.get(position).map(|(attempt, _)| *attempt) else { return Vec::new() };
-    let Some(task) = state.task(culprit.task) else { return Vec::new() };
-    let title = task.spec.title();
+    let Some(culprit) = run.landed.get(position).map(|(attempt, _)| attempt.task) else { return Vec::new() };
+    let title = state.task(culprit).map(|task| task.spec.title().to_owned()).unwrap_or_default();
+    let tail =
+        run.finals.get(bisect.check as usize).and_then(|check| check.result.as_ref()).map(|result| &*result.tail);
+    let what = format!("`{command}` is red on the whole result since this landed\n{}", tail.unwrap_or_default());
+    let note = format!("{culprit} made `{command}` red on the whole result and was taken out: {title}");
+    let mut events = match take_out(state, run, position, &what, note) {
+        Ok(events) => events,
+        Err(outside) => {
+            let why =
+                format!("`{command}` is red since {culprit} landed ({title}); it cannot be taken out, for {outside}");
+            return vec![Event::BisectEnded { run: run.id, why }];
+        }
+    };
+    events.extend(moved(run, Trigger::Error));
+    let to = super::run::RunState::Executing;
+    events.push(Event::RunMoved { run: run.id, to, trigger: Trigger::Recover });
+    events
+}
+
+/// Takes the landing at this place out of the result: what landed after it lands once more without it, and what was
+/// built on it is dropped. Or why it has to stay.
+pub fn take_out(state: &State, run: &Run, position: usize, what: &str, note: String) -> Result<Vec<Event>, String> {
+    let Some(culprit) = run.landed.get(position).map(|(attempt, _)| *attempt) else { return Ok(Vec::new()) };
+    let Some(task) = state.task(culprit.task) else { return Ok(Vec::new()) };
     let needs = run.tasks.iter().filter_map(|task| state.task(*task)).map(|task| task.spec.needs.as_slice());
     let graph = Graph::from_needs(needs).unwrap_or_default();
     let after = graph.descendants(task.position);
@@ -146,23 +169,14 @@ fn found(state: &State, run: &Run, bisect: Bisect) -> Vec<Event> {
     let outside = |id: &TaskId| state.task(*id).is_some_and(|task| task.spec.effect == Touches::External);
     let moved_tasks = || std::iter::once(culprit.task).chain(dropped.iter().copied());
     if moved_tasks().any(|id| outside(&id)) || again.iter().any(|attempt| outside(&attempt.task)) {
-        let why = format!(
-            "`{command}` is red since {} landed ({title}); it cannot be taken out, for tasks with effects outside are \
-             among what would have to go with it",
-            task.id
-        );
-        return vec![Event::BisectEnded { run: run.id, why }];
+        return Err("tasks with effects outside are among what would have to go with it".to_owned());
     }
-    let Some(tip) = tip(state, run, position) else { return Vec::new() };
-    let tail =
-        run.finals.get(bisect.check as usize).and_then(|check| check.result.as_ref()).map(|result| &*result.tail);
-    let what = format!("`{command}` is red on the whole result since this landed\n{}", tail.unwrap_or_default());
-    let note = format!("{} made `{command}` red on the whole result and was taken out: {title}", task.id);
-    let mut events = vec![
+    let Some(tip) = tip(state, run, position) else { return Ok(Vec::new()) };
+    Ok(vec![
         Event::LandingUndone {
             run: run.id,
             culprit,
-            failure: failure::wrong_output(&what),
+            failure: failure::wrong_output(what),
             landed: position as u32,
             commit: tip.commit,
             tree: tip.tree,
@@ -170,12 +184,8 @@ fn found(state: &State, run: &Run, bisect: Bisect) -> Vec<Event> {
             dropped,
         },
         Event::RunNoted { run: run.id, note },
-        settled(task, Settled::Undone, &what),
-    ];
-    events.extend(moved(run, Trigger::Error));
-    let to = super::run::RunState::Executing;
-    events.push(Event::RunMoved { run: run.id, to, trigger: Trigger::Recover });
-    events
+        settled(task, Settled::Undone, what),
+    ])
 }
 
 /// The run's tip with so many landings.

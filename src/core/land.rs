@@ -34,21 +34,28 @@ pub fn due(state: &mut State, now: Timestamp) -> Vec<Event> {
             return events;
         }
     }
-    let turns: Vec<Event> = state.index.dirty.iter().filter_map(|run| next_turn(state, state.run(*run)?)).collect();
-    turns
+    state.index.dirty.iter().filter_map(|run| state.run(*run)).flat_map(|run| next_turn(state, run)).collect()
 }
 
-/// Landing is one at a time per run: the first proven attempt whose turn it is.
-fn next_turn(state: &State, run: &Run) -> Option<Event> {
-    let index = state.index.runs.get(&run.id)?;
-    let first = *index.landing.front()?;
+/// Landing is one at a time per run: first what a leader refused is taken out, then the first proven attempt whose turn
+/// it is lands.
+fn next_turn(state: &State, run: &Run) -> Vec<Event> {
+    let Some(index) = state.index.runs.get(&run.id) else { return Vec::new() };
     let busy = index.trying_own.iter().filter_map(|task| state.task(*task)?.current()).any(|(_, attempt)| {
         matches!(
             attempt.phase,
             Phase::Merging | Phase::Restaging | Phase::Rechecking(_) | Phase::AwaitingBaseMerged(_) | Phase::Advancing
         )
     });
-    (!busy && !run.cancelled).then_some(Event::AttemptMoved { attempt: first, to: Phase::Merging })
+    if busy || run.cancelled {
+        return Vec::new();
+    }
+    let refused = strategies::refused(state, run);
+    match (refused.is_empty(), index.landing.front()) {
+        (false, _) => refused,
+        (true, Some(first)) => vec![Event::AttemptMoved { attempt: *first, to: Phase::Merging }],
+        (true, None) => Vec::new(),
+    }
 }
 
 fn advance(state: &State, run: &Run, task: &Task, id: AttemptId, attempt: &Attempt, now: Timestamp) -> Vec<Event> {
@@ -258,9 +265,11 @@ fn after_check(
             let command = all.get(index as usize).map_or(String::new(), |argv| argv.join(" "));
             let place = if merged { " on the tree merged with what had landed" } else { "" };
             let what = format!("not proven by `{command}`{place}: {why}\n{}", result.tail);
-            let failure = match attempt.agent() {
-                Some(_) => failure::judged(&what),
-                None => failure::wrong_output(&what),
+            let failure = match (merged, attempt.agent()) {
+                // It holds alone, and so does what landed: together they do not. It is made to fit what is there now.
+                (true, _) => failure::clash(&what),
+                (false, Some(_)) => failure::judged(&what),
+                (false, None) => failure::wrong_output(&what),
             };
             vec![Event::AttemptOver { attempt: id, failure: Some(failure) }]
         }

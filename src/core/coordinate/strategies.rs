@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     core::{
+        bisect,
         event::Event,
         execute,
         graph::Graph,
@@ -142,6 +143,39 @@ fn reviews(plan: &mut Plan) {
         }
         plan.tasks.push(review);
     }
+}
+
+/// A leader said no: what the follower landed is taken out again. Nothing was built on it, for whatever needs it needs
+/// the review.
+pub fn refused(state: &State, run: &Run) -> Vec<Event> {
+    if run.plan.as_ref().is_none_or(|plan| plan.coordination != Coordination::LeaderFollower) {
+        return Vec::new();
+    }
+    for review in run.tasks.iter().filter_map(|task| state.task(*task)) {
+        let Some(Part::Reviews(follower)) = review.spec.extras().part else { continue };
+        if review.settled() != Some(Settled::Failed) {
+            continue;
+        }
+        let said = review.attempts.last().and_then(|attempt| Some(attempt.agent()?.end.as_ref()?.said.as_str()));
+        let (Some(Some(Err(why))), Some(follower)) = (said.map(verdict), run.tasks.get(follower as usize)) else {
+            continue;
+        };
+        let landed = run.landed.iter().position(|(attempt, _)| attempt.task == *follower);
+        let Some(position) = landed else { continue };
+        let what = format!("its leader says no ({}): {why}", review.id);
+        let note = format!("{follower} was taken out of the result: {what}");
+        match bisect::take_out(state, run, position, &what, note) {
+            Ok(events) if !events.is_empty() => return events,
+            Ok(_) => {}
+            Err(outside) => {
+                let note = format!("{follower} stays in the result though {what}: {outside}");
+                if !run.notes.contains(&note) {
+                    return vec![Event::RunNoted { run: run.id, note }];
+                }
+            }
+        }
+    }
+    Vec::new()
 }
 
 /// The task itself becomes the choice among candidates.

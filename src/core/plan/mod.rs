@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Ctx, Rejection, Settings,
+    analyze::Analysis,
     coordinate::strategies,
     decide::{self, decision::DecisionKind},
     event::Event,
@@ -87,15 +88,18 @@ fn make(state: &State, ctx: &Ctx, run: &Run) -> Vec<Event> {
         let plan = Plan { title, tasks, ..Plan::default() };
         return planned(state, ctx, run, plan, planner::SOURCE.to_owned(), matched, facts);
     }
-    // One agent does it, proven by the repository's own checks.
+    planned(state, ctx, run, for_one_agent(run, analysis), "agent".to_owned(), matched, facts)
+}
+
+/// One agent does it, proven by the repository's own checks.
+fn for_one_agent(run: &Run, analysis: &Analysis) -> Plan {
     let mut task = TaskSpec::new("request", Work::Prompt(run.request.description.clone()));
     let title: String = run.request.description.lines().next().unwrap_or("").chars().take(80).collect();
     task.title = title.as_str().into();
     // What it will touch nobody knows yet; its lane keeps it apart, and the diff is the truth.
     task.extras_mut().writes = Some(vec!["**".to_owned()]);
     task.kind_word = analysis.intent.primary.map_or("generic", |word| word.as_str()).into();
-    let plan = Plan { title, tasks: vec![task], ..Plan::default() };
-    planned(state, ctx, run, plan, "agent".to_owned(), matched, facts)
+    Plan { title, tasks: vec![task], ..Plan::default() }
 }
 
 /// The playbook that a person named when asked what the request means.

@@ -121,6 +121,37 @@ pub fn answered(state: &State, decision: &Decision, choice: &str) -> Vec<Event> 
     }
 }
 
+/// No plan came about, however often it was tried: one agent gets the request as it is, as where nobody plans.
+pub fn without(state: &State, run: &Run, task: &Task, why: &str) -> Vec<Event> {
+    let Some(analysis) = run.analysis.as_deref() else { return vec![settled(task, Settled::Failed, why)] };
+    let mut plan = super::for_one_agent(run, analysis);
+    super::bind_checks(&mut plan, run);
+    let first_line = why.lines().next().unwrap_or_default();
+    let note = format!("no plan came of {} ({first_line}); one agent gets the request as it is", task.id);
+    let adopted = taken(state, run, plan, ("agent".to_owned(), Vec::new()));
+    vec![settled(task, Settled::Failed, why), adopted, Event::RunNoted { run: run.id, note }]
+}
+
+/// The event that makes a plan the run's; whose it is, and what is to be said of it.
+fn taken(state: &State, run: &Run, plan: Plan, (source, warnings): (String, Vec<String>)) -> Event {
+    let before = run.plan.as_deref();
+    let info = PlanInfo {
+        source,
+        title: plan.title.clone(),
+        strategy: run.request.strategy.unwrap_or(plan.strategy),
+        coordination: plan.coordination,
+        max_parallel: plan.max_parallel,
+        on_failure: plan.on_failure,
+        budget: plan.budget.within(&run.allowed),
+        verify: plan.verify.clone(),
+        warnings,
+        matched: before.map(|info| info.matched.clone()).unwrap_or_default(),
+    };
+    let baseline = super::baseline(run, &plan.tasks);
+    let first = TaskId(state.last.task + 1);
+    Event::PlanAdopted { run: run.id, info: Box::new(info), first, tasks: plan.tasks, baseline }
+}
+
 /// The events that make the plan the run's, or what is wrong with it.
 fn adopt(state: &State, run: &Run, task: &Task, said: &str) -> Result<Vec<Event>, String> {
     let mut plan = read(said)?;
@@ -130,7 +161,6 @@ fn adopt(state: &State, run: &Run, task: &Task, said: &str) -> Result<Vec<Event>
     let strategy = run.request.strategy.unwrap_or(plan.strategy);
     let proves = |spec: &TaskSpec| spec.verify.is_some() || !super::criteria_checks(run).is_empty();
     let warnings = strategies::rewrite(&mut plan, strategy, proves);
-    let baseline = super::baseline(run, &plan.tasks);
     let offset = run.tasks.len() as u32;
     for spec in &mut plan.tasks {
         spec.needs.iter_mut().for_each(|need| *need += offset);
@@ -144,23 +174,9 @@ fn adopt(state: &State, run: &Run, task: &Task, said: &str) -> Result<Vec<Event>
     }
     let agent =
         task.attempts.iter().rev().find_map(|attempt| attempt.agent()).map(|part| part.allocation.agent.clone());
-    let before = run.plan.as_deref();
-    let info = PlanInfo {
-        source: format!("agent:{}", agent.unwrap_or_default()),
-        title: plan.title.clone(),
-        strategy,
-        coordination: plan.coordination,
-        max_parallel: plan.max_parallel,
-        on_failure: plan.on_failure,
-        budget: plan.budget.within(&run.allowed),
-        verify: plan.verify.clone(),
-        warnings,
-        matched: before.map(|info| info.matched.clone()).unwrap_or_default(),
-    };
     let count = plan.tasks.len();
-    let first = TaskId(state.last.task + 1);
     Ok(vec![
-        Event::PlanAdopted { run: run.id, info: Box::new(info), first, tasks: plan.tasks, baseline },
+        taken(state, run, plan, (format!("agent:{}", agent.unwrap_or_default()), warnings)),
         settled(task, Settled::Completed, &format!("it planned {count} tasks")),
     ])
 }
@@ -194,6 +210,7 @@ fn permitted(plan: &Plan, checks: &[Argv]) -> Result<(), String> {
             Kind::Shell | Kind::Workflow => "only kind = \"agent\" and kind = \"decision\" may be planned here",
             _ if task.effect == Touches::External => "effect = \"external\" may not be planned here",
             _ if !extras.env.is_empty() || extras.compensate.is_some() => "`env` and `compensate` are not for it",
+            _ if extras.sandbox.is_some() => "`sandbox` is not for it",
             _ => match task.verify.as_ref().and_then(|own| known(own)) {
                 Some(command) => &format!("`{command}` is no check of this repository; leave `verify` out"),
                 None => continue,

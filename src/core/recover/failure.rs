@@ -152,6 +152,11 @@ pub fn conflict(paths: &[String]) -> Failure {
     }
 }
 
+/// Its change and what landed meanwhile touch different lines, and do not hold together.
+pub fn clash(what: &str) -> Failure {
+    Failure { message: cut(what), ..conflict(&[]) }
+}
+
 /// An undo outside that failed: never tried twice by itself.
 pub fn stuck(end: &End, tail: &str) -> Failure {
     Failure {

@@ -8,7 +8,10 @@ use super::{
         event::Event,
         job::End,
         land::settled,
-        plan::spec::{Effect as Touches, OnFailure, Part},
+        plan::{
+            planner,
+            spec::{Effect as Touches, OnFailure, Part},
+        },
         run::Run,
         state::State,
         task::{Attempt, Failure, Phase, Settled, Task, TaskState},
@@ -101,6 +104,9 @@ fn after_failure(state: &State, ctx: &mut Ctx, id: AttemptId) -> Vec<Event> {
         let jitter = ctx.rng.unit() * ctx.settings.jitter * 10.0;
         let delay_ms = backoff::delay_ms(tries, retry.base_s, retry.cap_s, after, jitter.min(1.0));
         return vec![Event::TaskRetry { task: task.id, at: ctx.now.plus_ms(delay_ms) }];
+    }
+    if task.spec.extras().part == Some(Part::Plans) && !run.stopping {
+        return planner::without(state, run, task, &failure.message);
     }
     if failure.class == "conflict" {
         return vec![ask_conflict(state, ctx, run, task, &failure)];

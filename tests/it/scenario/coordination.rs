@@ -13,6 +13,8 @@ pub fn topic() {
     an_agent_plans_and_a_person_says_yes();
     a_plan_that_does_not_hold_goes_back_with_what_is_wrong();
     a_plan_of_an_agent_is_rejected();
+    a_leaders_no_takes_out_what_landed_and_lands_the_rest_once_more();
+    where_no_plan_comes_about_one_agent_gets_the_request();
 }
 
 #[test]
@@ -35,13 +37,17 @@ fn a_leader_reviews_what_a_follower_did_before_anything_builds_on_it() {
             > harvested T-3.1 same
             T-3.1 harvested m1.1
             T-3 failed (the review says no: the sign is wrong)
+            R-1 back to base without T-1.1, again [], dropped []
+            R-1 noted: T-1 was taken out of the result: its leader says no (T-3): the sign is wrong
+            T-1 undone (its leader says no (T-3): the sign is wrong)
             T-2 blocked (it needs T-3, which is failed)
             R-1 Complete -> COMPLETING
-                publish R-1 m1.1
+                set ref R-1 to base
+                publish R-1 -
             > auto
-            R-1 published orchestrator/R-1
+            R-1 published -
             R-1 Finish -> IDLE
-            R-1 ended partial (2 of 3 tasks did not complete, first T-3 (failed))
+            R-1 ended failed (3 of 3 tasks did not complete, first T-1 (undone))
         "#]],
     );
 }
@@ -413,5 +419,137 @@ fn a_plan_of_an_agent_is_rejected() {
             publish R-1 -
           = Decided { decision: DecisionId(1), again: false }
     "#]],
+    );
+}
+
+#[test]
+fn a_leaders_no_takes_out_what_landed_and_lands_the_rest_once_more() {
+    check(
+        r#"
+            set agents=ada,ben
+            quiet submit | lead; a agent writes=a verify=unit; b agent writes=b verify=unit
+            quiet auto hold=T-3.1,merge:T-2.1
+            ended T-3.1 exit:0 done says=REJECT:_it_is_slow
+            harvested T-3.1 same
+            merged T-2.1 other
+            auto
+        "#,
+        expect![[r#"
+            > set agents=ada,ben
+            > ended T-3.1 exit:0 done says=REJECT:_it_is_slow
+            T-3.1 ran exit:0
+            T-3.1 -> Harvesting
+                harvest T-3.1 in L-1
+            > harvested T-3.1 same
+            T-3.1 harvested m1.1
+            T-3 failed (the review says no: it is slow)
+            > merged T-2.1 other
+            T-2.1 merged m2.1 onto m1.1
+            T-2.1 -> Restaging
+                prepare L-3 for T-2.1 at m2.1
+            > auto
+            T-2.1 prepared
+                start T-2.1/m0 in L-3: unit
+            T-2.1 m0 exit:0
+            T-2.1 -> Advancing
+                advance T-2.1: m1.1 to m2.1
+            T-2.1 landed m2.1
+            T-2 completed
+            T-4.1 claimed L-1 at m2.1 by ada
+            R-1 back to base without T-1.1, again [T-2.1], dropped []
+            R-1 noted: T-1 was taken out of the result: its leader says no (T-3): it is slow
+            T-1 undone (its leader says no (T-3): it is slow)
+            T-2.2 lands 1 again, in L-2
+            T-2.2 -> Merging
+                prepare L-1 for T-4.1 at m2.1
+                set ref R-1 to base
+                merge T-2.2: c2.1 onto base
+            T-4.1 prepared
+                start T-4.1 in L-1: ada begins
+            T-2.2 merged m2.2 onto base
+            T-2.2 -> Restaging
+                prepare L-2 for T-2.2 at m2.2
+            T-4.1 ran exit:0
+            T-4.1 -> Harvesting
+                harvest T-4.1 in L-1
+            T-2.2 prepared
+                start T-2.2/m0 in L-2: unit
+            T-4.1 harvested m2.1
+            T-4.1 over wrong_output/retry (the last line must be APPROVE, or REJECT: and why)
+            T-4 retry
+            T-2.2 m0 exit:0
+            T-2.2 -> Advancing
+                advance T-2.2: base to m2.2
+            T-2.2 landed m2.2
+            T-2 completed
+        "#]],
+    );
+}
+
+#[test]
+fn where_no_plan_comes_about_one_agent_gets_the_request() {
+    check(
+        r#"
+            set agents=ada,ben
+            quiet submit trust planner=ada ask=minimal text=move_auth_to_OAuth2
+            quiet auto hold=T-1.1
+            ended T-1.1 exit:0 done says=no_plan
+            harvested T-1.1 same
+            tick +1s
+            quiet auto hold=T-1.2
+            ended T-1.2 exit:0 done says=no_plan
+            quiet harvested T-1.2 same
+            quiet tick +2s
+            quiet auto hold=T-1.3
+            quiet ended T-1.3 exit:0 done says=no_plan
+            quiet harvested T-1.3 same
+            quiet tick +4s
+            quiet auto hold=T-1.4
+            ended T-1.4 exit:0 done says=no_plan
+            harvested T-1.4 same
+            auto
+        "#,
+        expect![[r#"
+            > set agents=ada,ben
+            > ended T-1.1 exit:0 done says=no_plan
+            T-1.1 ran exit:0
+            T-1.1 -> Harvesting
+                harvest T-1.1 in L-1
+            > harvested T-1.1 same
+            T-1.1 harvested base
+            T-1.1 over wrong_output/retry (the plan is refused: line 1: not TOML: key with no value, expected `=`)
+            T-1 retry
+            > tick +1s
+            T-1 due again
+            T-1.2 claimed L-1 at base by ada
+                prepare L-1 for T-1.2 at base
+            > ended T-1.2 exit:0 done says=no_plan
+            T-1.2 ran exit:0
+            T-1.2 -> Harvesting
+                harvest T-1.2 in L-1
+            > ended T-1.4 exit:0 done says=no_plan
+            T-1.4 ran exit:0
+            T-1.4 -> Harvesting
+                harvest T-1.4 in L-1
+            > harvested T-1.4 same
+            T-1.4 harvested base
+            T-1.4 over wrong_output/retry (the plan is refused: line 1: not TOML: key with no value, expected `=`)
+            T-1 failed (the plan is refused: line 1: not TOML: key with no value, expected `=`)
+            R-1 planned by agent: 1 tasks from T-2
+            R-1 noted: no plan came of T-1 (the plan is refused: line 1: not TOML: key with no value, expected `=`); one agent gets the request as it is
+            T-2.1 claimed L-1 at base by ada
+                limit R-1 10
+                prepare L-1 for T-2.1 at base
+            > auto
+            T-2.1 prepared
+                start T-2.1 in L-1: ada begins
+            T-2.1 ran exit:0
+            T-2.1 -> Harvesting
+                harvest T-2.1 in L-1
+            T-2.1 harvested c2.1
+            T-2.1 -> Reviewing
+            D-1 opened review T-2 [accept reject]
+            R-1 Escalate -> ESCALATING
+        "#]],
     );
 }

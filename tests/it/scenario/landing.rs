@@ -7,7 +7,7 @@ use super::check;
 pub fn topic() {
     a_writer_is_proven_merged_and_landed();
     landing_is_one_at_a_time_and_a_merged_tree_is_proven_again();
-    a_merged_tree_that_is_red_is_undone();
+    a_merged_tree_that_is_red_is_made_to_fit_what_has_landed();
     red_before_and_no_redder_now();
     redder_than_before();
     a_second_check_waits_for_the_base_as_well();
@@ -159,7 +159,7 @@ fn landing_is_one_at_a_time_and_a_merged_tree_is_proven_again() {
 }
 
 #[test]
-fn a_merged_tree_that_is_red_is_undone() {
+fn a_merged_tree_that_is_red_is_made_to_fit_what_has_landed() {
     check(
         r#"
             quiet submit | a verify=unit,lint; b verify=unit,lint
@@ -168,6 +168,9 @@ fn a_merged_tree_that_is_red_is_undone() {
             prepared T-2.1
             ended T-2.1/m0 exit:0
             ended T-2.1/m1 exit:1
+            tick +1s
+            auto hold=T-2.2/v1
+            ended T-2.2/v1 exit:1
             auto
         "#,
         expect![[r#"
@@ -184,10 +187,30 @@ fn a_merged_tree_that_is_red_is_undone() {
                 start T-2.1/m1 in L-3: lint
             > ended T-2.1/m1 exit:1
             T-2.1 m1 exit:1
-            T-2.1 over wrong_output/rollback (not proven by `lint` on the tree merged with what had landed: the check passed before and now ends with exit:1)
-            T-2 undone (not proven by `lint` on the tree merged with what had landed: the check passed before and now ends with exit:1)
-            R-1 Complete -> COMPLETING
+            T-2.1 over conflict/retry (not proven by `lint` on the tree merged with what had landed: the check passed before and now ends with exit:1)
+            T-2 retry
                 set ref R-1 to m1.1
+            > tick +1s
+            T-2 due again
+            T-2.2 claimed L-1 at m1.1
+                prepare L-1 for T-2.2 at m1.1
+            > auto hold=T-2.2/v1
+            T-2.2 prepared
+                start T-2.2 in L-1: b
+            T-2.2 ran exit:0
+            T-2.2 -> Harvesting
+                harvest T-2.2 in L-1
+            T-2.2 harvested c2.2
+            T-2.2 -> Checking(0)
+                start T-2.2/v0 in L-1: unit
+            T-2.2 v0 exit:0
+            T-2.2 -> Checking(1)
+                start T-2.2/v1 in L-1: lint
+            > ended T-2.2/v1 exit:1
+            T-2.2 v1 exit:1
+            T-2.2 over wrong_output/rollback (not proven by `lint`: the check passed before and now ends with exit:1)
+            T-2 undone (not proven by `lint`: the check passed before and now ends with exit:1)
+            R-1 Complete -> COMPLETING
                 publish R-1 m1.1
             > auto
             R-1 published orchestrator/R-1
@@ -655,12 +678,10 @@ fn the_merged_tree_is_redder_than_the_base() {
             T-1.1 -> AwaitingBaseMerged(0)
             > ended R-1/b0 exit:1 names=a
             R-1 base 0 exit:1 ["a"]
-            T-1.1 over wrong_output/rollback (not proven by `unit` on the tree merged with what had landed: these failures are new: b)
+            T-1.1 over conflict/retry (not proven by `unit` on the tree merged with what had landed: these failures are new: b)
             R-1 base freed
-            T-1 undone (not proven by `unit` on the tree merged with what had landed: these failures are new: b)
-            R-1 Complete -> COMPLETING
+            T-1 retry
                 set ref R-1 to base
-                publish R-1 -
         "#]],
     );
 }
@@ -821,11 +842,26 @@ fn the_final_check_decides() {
                 start R-1/f1 in L-1: again
             > auto
             R-1 final 1 exit:0
+            R-1 bisect 0: ?..1
             R-1 final freed
-                publish R-1 m1.1
-            R-1 published orchestrator/R-1
+            R-1 final lane L-1
+                prepare L-1 for R-1 final at base
+            R-1 final check 0
+                start R-1/f2 in L-1: whole
+            R-1 bisect green
+            R-1 final freed
+            R-1 back to base without T-1.1, again [], dropped []
+            R-1 noted: T-1 made `whole` red on the whole result and was taken out: a
+            T-1 undone (`whole` is red on the whole result since this landed)
+            R-1 Error -> ERROR
+            R-1 Recover -> EXECUTING
+            R-1 Monitor -> MONITORING
+            R-1 Complete -> COMPLETING
+                set ref R-1 to base
+                publish R-1 -
+            R-1 published -
             R-1 Finish -> IDLE
-            R-1 ended failed (the final check `whole` is red)
+            R-1 ended failed (1 of 1 tasks did not complete, first T-1 (undone))
         "#]],
     );
 }
