@@ -10,6 +10,7 @@ mod calls;
 mod engine;
 mod front;
 mod gate;
+mod lanes;
 mod lsp;
 mod measure;
 mod plan;
@@ -39,6 +40,7 @@ const GROUPS: &[Group] = &[
     ("plan-makespan", plan::makespan),
     ("gate-verdict", gate::verdict),
     ("gate-hook", gate::hook),
+    ("lanes", lanes::large),
     ("durable", engine::durable),
     ("idle", engine::idle),
     ("kill-everything", engine::kill_everything),
