@@ -73,10 +73,6 @@ pub async fn apply<C: OrchestratorApiClient + Sync>(
         if let Some(decision) = reply.decision_id {
             text.push_str(&format!("It waits for you: {}\n", paint.cyan(&format!("orchestrator decide {decision}"))));
         }
-        if reply.applied {
-            let undo = paint.cyan(&format!("orchestrator undo {}", reply.request_id));
-            text.push_str(&format!("{} written. Take it back with {undo}\n", plural(reply.files.len() as u64, "file")));
-        }
         text
     })?;
     Ok(match (reply.applied, reply.decision_id) {

@@ -371,6 +371,10 @@ impl Host {
         for line in self.driver.answer(&self.talk, &ask, verdict) {
             self.say(&line);
         }
+        match verdict {
+            AskVerdict::Allow => println!("  allowed"),
+            AskVerdict::Deny(reason) => println!("  refused: {}", self.plain(reason)),
+        }
         let _ = self.transcript.write(Kind::Answered, request);
         driver::fold(self.driver, &mut self.talk, Kind::Answered, request);
         if let Some(reason) = self.driver.unsaid(&ask, verdict)
