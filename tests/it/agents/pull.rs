@@ -72,6 +72,11 @@ fn a_session_takes_a_task_and_only_its_checks_complete_it() {
     let said = session.ok("agent_report", json!({"attempt_id": second, "kind": "done", "text": "fixed"}));
     assert_ne!(text(&said, "/status"), "completed", "nothing is completed by a word");
     assert_eq!(over(&sandbox, "R-1")["outcome"], "completed");
+    // How it did is the record of what is declared for sessions, whatever this one is called.
+    let agents = sandbox.run(&["agents", "--json"]).exits(0).json();
+    let of = |id: &str| agents.as_array().unwrap().iter().find(|agent| agent["id"].as_str().unwrap().starts_with(id));
+    assert_eq!(of("session").unwrap()["record"][0]["proven"], 1, "{agents:#}");
+    assert!(of("session:").is_none(), "{agents:#}");
     sandbox.run(&["apply", "R-1"]).exits(0);
     assert!(sandbox.read("sample.py").contains("a + b"));
 }

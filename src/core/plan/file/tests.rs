@@ -428,6 +428,8 @@ fn settings_out_of_bounds() {
         ("writes = [\"src/**\", \"/etc/x\"]", &["names nothing inside the workspace", "(tasks[0].writes[1])"]),
         ("reads = [\"a/../../b\"]", &["(tasks[0].reads[0])"]),
         ("writes = [\"src/{a\"]", &["is not a glob"]),
+        ("budget = { usd = -1 }", &["-1 is below 0", "(tasks[0].budget.usd)"]),
+        ("sandbox = \"none\"", &["is not one of on, off", "(tasks[0].sandbox)"]),
     ] {
         let told = told_of_task(&format!("run = \"x\"\n{field}"));
         says(&told, parts);

@@ -126,6 +126,13 @@ fn mistakes_in_tasks() {
         ("[[tasks]]\nid = \"a\"\ncommand = [\"a\"]\nverify = \"test\"\n", "must be \"tests\" or a list of commands"),
         ("[[tasks]]\nid = \"a\"\nforeach = \"tests\"\n", "did you mean `test`?"),
         ("[[tasks]]\nid = \"a\"\ncommand = [\"a\"]\ntimeout_s = -1\n", "must be zero or more"),
+        ("[[tasks]]\nid = \"a\"\ncommand = [\"a\"]\nbudget = { usd = -1 }\n", "`budget.usd` must be zero or more"),
+        (
+            "[[tasks]]\nid = \"a\"\ncommand = [\"a\"]\nbudget = { spawns = 1.5 }\n",
+            "`budget.spawns` must be a whole number",
+        ),
+        ("[[tasks]]\nid = \"a\"\ncommand = [\"a\"]\nbudget = { usds = 1 }\n", "unknown field `usds`"),
+        ("[[tasks]]\nid = \"a\"\ncommand = [\"a\"]\nsandbox = \"none\"\n", "sandbox"),
         ("[[tasks]]\nid = \"a\"\nquestion = \"q\"\noptions = [\"one\"]\n", "two to six `options`"),
     ];
     for (tasks, wanted) in cases {
