@@ -97,7 +97,7 @@ impl Waiter {
 }
 
 /// What follows where a lane finds no room: it waits, unless somebody stopped what it is for.
-pub fn missing(state: &State, waiter: Waiter, why: String) -> Result<Vec<Event>, Report> {
+pub fn missing(state: &State, waiter: Waiter, why: String) -> Result<Vec<Event>, Box<Report>> {
     let run = waiter.run(state).and_then(|run| state.run(run)).filter(|run| !run.cancelled && !run.ended());
     let wanted = match waiter {
         Waiter::Attempt(attempt) => state
@@ -106,7 +106,7 @@ pub fn missing(state: &State, waiter: Waiter, why: String) -> Result<Vec<Event>,
         Waiter::Base(_) => run.is_some_and(|run| !run.base_unneeded),
         Waiter::Shared(_) | Waiter::Final(_) => true,
     };
-    let Some(run) = run.filter(|_| wanted) else { return Err(waiter.failed(why)) };
+    let Some(run) = run.filter(|_| wanted) else { return Err(Box::new(waiter.failed(why))) };
     let note = format!("it waited for room on the disk: {why}");
     let noted = run.notes.iter().any(|known| known.starts_with("it waited for room on the disk"));
     let note = (!noted).then_some(Event::RunNoted { run: run.id, note });

@@ -41,7 +41,7 @@ pub fn record(state: &State, report: Report, now: Timestamp) -> Vec<Event> {
 fn recorded(state: &State, report: Report, now: Timestamp) -> Vec<Event> {
     match report {
         Report::NoRoom { waiter, why } => {
-            room::missing(state, waiter, why).unwrap_or_else(|failed| recorded(state, failed, now))
+            room::missing(state, waiter, why).unwrap_or_else(|failed| recorded(state, *failed, now))
         }
         // Whoever starts it anew may have made room, or want less of it.
         Report::Woken => room::look(state).into_iter().collect(),

@@ -61,7 +61,7 @@ pub fn large(scale: Scale) -> Vec<Row> {
             std::fs::write(lane.join(format!("new{number}")), format!("round {round}\n")).expect("a file");
         }
     };
-    let mut change_kept = change.clone();
+    let mut change_kept = change;
     let mut contestants: Vec<Contestant> = vec![
         Box::new(|| git(&other, &["status", "--porcelain"]).len() as u64),
         Box::new(|| {

@@ -285,7 +285,8 @@ mod tests {
             var("GOPATH", PathBuf::from("relative")),
         ];
         let (tmp, more) = (folder("state/tmp/L-1"), ["~/own".to_owned(), dir.join("data").display().to_string()]);
-        (folder("home/own"), folder("data"));
+        folder("home/own");
+        folder("data");
         let protected = [checkout, dir.join("state")];
         let commands =
             Commands { lane: &lane, tmp: &tmp, vars: &vars, shared: Vec::new(), more: &more, protected: &protected };
