@@ -327,6 +327,9 @@ pub struct BaselineCheck {
     pub state: BaseState,
     /// How long it took; 0 where it came from the cache.
     pub seconds: f64,
+    /// What it says of the result, where it was run there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<BaseState>,
     /// Last lines of its output where it was red.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub tail: String,

@@ -154,6 +154,7 @@ pub fn report() -> Report {
         landed: vec![TaskId(1), TaskId(2), TaskId(6)],
         undone: vec![TaskId(3)],
         baseline: vec![BaselineCheck {
+            result: None,
             command: vec!["cargo".into(), "test".into()],
             state: BaseState::Passed,
             seconds: 6.2,

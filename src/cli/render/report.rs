@@ -132,7 +132,13 @@ pub fn whole(report: &Report, width: usize, paint: Paint) -> String {
                     }
                     BaseState::Unknown => Cell::new("unknown", Paint::dim),
                 };
-                vec![state, seconds(check.seconds).into(), shell_words(&check.command).into()]
+                // Only what differs from before is worth a word: most that is proven stays green.
+                let now = match (check.state, check.result) {
+                    (BaseState::Failed, Some(BaseState::Passed)) => Cell::new("passes now", Paint::green),
+                    (BaseState::Passed, Some(BaseState::Failed)) => Cell::new("fails now", Paint::red),
+                    _ => Cell::from(""),
+                };
+                vec![state, seconds(check.seconds).into(), shell_words(&check.command).into(), now]
             })
             .collect();
         text.push_str(&table(&rows, 2, width, paint));

@@ -176,7 +176,7 @@ mod tests {
             Agents
               claude  busy  1/3  rust
 
-            1 running, 2 ready, at most 10 at once · autonomy 80% (n=15) · wrong 0% (at most 22%, n=12) · $0.42 · sandbox landlock · daemon 0.1.0
+            1 running, 2 ready, at most 10 at once · autonomy 80% (n=15) · wrong 0% (at most 22%, n=12) · $0.42 · sandbox landlock (agents, commands nobody typed) · daemon 0.1.0
         "#]].assert_eq(&screen(&samples::state(), &[samples::decision()], now, 90, Paint::PLAIN));
     }
 

@@ -20,6 +20,7 @@ use crate::{
     },
     core::{
         decide::decision::Decision,
+        effect,
         prove::CheckResult,
         run::Run,
         task::{Attempt, Phase, Settled, Task},
@@ -71,7 +72,7 @@ pub fn report(view: &View<'_>, id: RunId, found: Vec<Finding>) -> Result<Report,
         tasks,
         undone: undone.collect(),
         landed,
-        baseline: run.baseline.iter().map(|known| baseline(&known.argv, known.result.as_ref())).collect(),
+        baseline: run.baseline.iter().map(|known| baseline(view, run, &known.argv, known.result.as_ref())).collect(),
         decisions: decisions.map(|decision| report_decision(view, decision)).collect(),
         result: result(run),
         diff,
@@ -333,11 +334,25 @@ fn of_attempt(id: AttemptId, attempt: &Attempt, landed: bool, over: Option<Times
     }
 }
 
-fn baseline(argv: &[String], result: Option<&CheckResult>) -> BaselineCheck {
+/// What a check said last of what landed last: that is the result, as far as anybody looked.
+fn of_result<'a>(view: &View<'a>, run: &'a Run, argv: &[String]) -> Option<&'a CheckResult> {
+    let last = run.finals.iter().find(|check| check.argv == argv);
+    if let Some(last) = last.and_then(|check| check.result.as_ref()) {
+        return Some(last);
+    }
+    let (landed, _) = run.landed.last()?;
+    let task = view.state.task(landed.task)?;
+    let more = task.attempt(landed.generation)?.more.as_deref()?;
+    let index = effect::checks(run, task).iter().position(|check| check == argv)?;
+    more.rechecks.get(index).or_else(|| more.checks.get(index))
+}
+
+fn baseline(view: &View<'_>, run: &Run, argv: &[String], result: Option<&CheckResult>) -> BaselineCheck {
     BaselineCheck {
         command: argv.to_vec(),
         state: check::base_state(result),
         seconds: result.map_or(0.0, |result| result.seconds),
+        result: of_result(view, run, argv).map(|result| check::base_state(Some(result))),
         tail: result.map_or(String::new(), |result| result.tail.clone()),
     }
 }

@@ -103,7 +103,11 @@ fn the_failing_test_is_fixed_beside_another_run_with_the_daemon_killed_in_the_mi
     assert_eq!(transcripts.len(), 1, "it was begun again");
     assert!(!transcripts[0].contains("sk-ant-test"), "a key was written down");
     let task = report["tasks"][0]["task_id"].as_str().unwrap_or("T-1").to_owned();
-    sandbox.run(&["why", &task]).exits(0).says("claude").says("30% free");
+    let why = sandbox.run(&["why", &task]).exits(0).says("claude").says("30% free");
+    // Its own last words, and that the check was red before.
+    why.says(": Fixed.").says("passed; it was red on the untouched base");
+    sandbox.run(&["report", "R-1"]).exits(0).says("passes now");
+    sandbox.run(&["log", &task]).exits(0).says("refused: person: the branch is protected");
 }
 
 #[test]

@@ -614,6 +614,7 @@ fn the_state_shows_runs_and_queue() {
           },
           "protections": {
             "sandbox": "none",
+            "commands": "",
             "supervision": "",
             "durability": ""
           },
@@ -874,7 +875,8 @@ fn the_report_tells_what_came_of_it() {
                 "floor"
               ],
               "state": "passed",
-              "seconds": 1.0
+              "seconds": 1.0,
+              "result": "passed"
             },
             {
               "command": [
