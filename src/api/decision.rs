@@ -59,6 +59,9 @@ pub struct Decision {
     pub on_expiry: Option<OnExpiry>,
     /// Who may answer.
     pub answerable_by: Vec<AnswererKind>,
+    /// What an answer can be made to hold for, and which ones can (`remember`); absent where none can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remembers: Option<Remembers>,
     /// Where it stands.
     pub status: DecisionStatus,
     /// Its answer, once it has one.
@@ -124,6 +127,15 @@ pub enum DecisionKind {
     Apply,
     /// A secret of the environment is missing after a restart.
     NeedsEnv,
+}
+
+/// What an answer can be made to hold for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remembers {
+    /// The kind of action: `Bash make`.
+    pub sort: String,
+    /// The ids of the options that may hold for it: a "no" may always, a "yes" only where it is harmless.
+    pub options: Vec<String>,
 }
 
 /// One possible answer.

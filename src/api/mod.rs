@@ -111,7 +111,8 @@ pub trait OrchestratorApi {
     async fn forget_rule(&self, id: String) -> RpcResult<ForgetReply>;
 
     /// What is remembered and learned of something that a session outside any run wants to do, in the workspace whose
-    /// checkout is at `root`; `judgement` is what the rules say. Needs no greeting, and changes nothing.
+    /// checkout is at `root`; `judgement` is what the rules say, `otherwise` what the session hears where nothing is
+    /// remembered or learned. Needs no greeting. That it was asked is noted for the scorecard.
     #[method(name = "judge_ask", param_kind = map)]
     async fn judge_ask(
         &self,
@@ -119,6 +120,7 @@ pub trait OrchestratorApi {
         tool: String,
         input: serde_json::Value,
         judgement: serde_json::Value,
+        otherwise: Option<String>,
     ) -> RpcResult<AskRuling>;
 
     /// Events after a revision; waits for the first where there is none, at most `timeout_s` seconds (default 30, most 300).

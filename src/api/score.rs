@@ -22,6 +22,10 @@ pub struct Scorecard {
     pub critical_automatic: u64,
     /// The mean distance between what was claimed and what came.
     pub calibration_error: f64,
+    /// What sessions outside any run were told by what was remembered and learned: Claude Code's, by its hook. Counted
+    /// apart, for nobody hears how that turned out.
+    #[serde(default)]
+    pub outside: Outside,
     /// Answers that were learned from.
     pub labels: u64,
     /// Traits that tell cases apart, as the answers chose them.
@@ -35,6 +39,17 @@ pub struct Scorecard {
     pub reliability: Vec<ReliabilityBin>,
     /// What other thresholds would have brought.
     pub risk_coverage: Vec<RiskPoint>,
+}
+
+/// What sessions outside any run were told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outside {
+    /// They may.
+    pub allowed: u64,
+    /// They may not.
+    pub denied: u64,
+    /// Their user was asked.
+    pub asked: u64,
 }
 
 /// One ground or one sort.
@@ -100,10 +115,12 @@ pub struct AutomaticDecision {
     pub number: u64,
     /// When.
     pub at: Time,
-    /// In which run.
-    pub request_id: RunId,
+    /// In which run; absent for a session outside any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<RunId>,
     /// For which task.
-    pub task_id: TaskId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_id: Option<TaskId>,
     /// What it was about, in a few words.
     pub what: String,
     /// The sort of action.

@@ -125,6 +125,7 @@ fn answer(input: &HookInput, workspace: &Path) -> Result<HookAnswer, String> {
     }
     let asked = json!({
         "root": place.root, "tool": input.tool_name, "input": input.tool_input, "judgement": judgement,
+        "otherwise": own.decision,
     });
     let ruled = brief::call::<AskRuling>(&places.socket(), "judge_ask", asked, DAEMON_MAX);
     Ok(match ruled {

@@ -231,6 +231,7 @@ pub fn decision() -> Decision {
         expires_at: None,
         on_expiry: None,
         answerable_by: vec![AnswererKind::Person],
+        remembers: None,
         status: DecisionStatus::Open,
         answer: None,
     }

@@ -316,6 +316,7 @@ pub fn after(state: &State, settings: &Settings, event: &Event, effects: &mut Ve
         | Event::LearningBegun { .. }
         | Event::Taught { .. }
         | Event::Acted { .. }
+        | Event::AskedOutside { .. }
         | Event::ActProven { .. }
         | Event::ActUnknown { .. }
         | Event::RuleRemembered { .. }

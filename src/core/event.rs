@@ -296,6 +296,9 @@ pub enum Event {
     /// An action was decided without a person.
     #[serde(rename = "act.decided")]
     Acted { act: Box<Act> },
+    /// The user of a session outside any run was asked about something that rules and what was learned left open.
+    #[serde(rename = "act.asked_outside")]
+    AskedOutside { sort: String },
     /// It turned out right, or was undone.
     #[serde(rename = "act.proven")]
     ActProven { number: u64, right: bool },

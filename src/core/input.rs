@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     agent::{FoundAgent, Touched, Usage},
-    decide::{change::Noticed, decision::By, gate::Judgement},
+    decide::{change::Noticed, decision::By, gate::Judgement, ladder::Case, learned::Ground},
     facts::Facts,
     job::{JobId, JobResult},
     plan::spec::TaskSpec,
@@ -59,6 +59,15 @@ pub enum Command {
     },
     /// No longer.
     ForgetRule(String),
+    /// A session outside any run was told whether it may do something, or its user was asked.
+    NoteOutside {
+        /// What it is.
+        case: Box<Case>,
+        /// What it would do, in a few words.
+        what: String,
+        /// Yes or no, on which ground and by which rule; `None` = its user was asked.
+        ruling: Option<(bool, Ground, Option<String>)>,
+    },
     /// Stop a run.
     CancelRun(RunId),
     /// Stop a task.

@@ -730,6 +730,7 @@ impl State {
                     self.index.unproven.insert(act.number);
                 }
             }
+            Event::AskedOutside { .. } => self.learned.outside.asked += 1,
             Event::ActProven { number, right } => {
                 self.learned.prove(*number, *right);
                 self.index.unproven.remove(number);

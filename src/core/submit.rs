@@ -7,7 +7,7 @@ use super::{
     decide::{
         self,
         decision::{Answer, By, DecisionState},
-        learned::{Reach, Remembered},
+        learned::{self, Reach, Remembered},
     },
     gc,
     input::{AgentWord, Remember},
@@ -39,6 +39,13 @@ pub fn command(state: &State, command: Command, ctx: &mut Ctx) -> Result<(Vec<Ev
             true => Ok((vec![Event::RuleForgotten { id }], Reply::None)),
             false => Err(Rejection::NotFound(format!("remembered rule {id}"))),
         },
+        Command::NoteOutside { case, what, ruling } => {
+            let event = match ruling {
+                Some(ruling) => learned::act_outside(state, ctx, *case, &what, ruling),
+                None => Event::AskedOutside { sort: case.sort },
+            };
+            Ok((vec![event], Reply::None))
+        }
         Command::CancelRun(run) => cancel_run(state, run),
         Command::CancelTask(task) => cancel_task(state, task),
         Command::Retry { run, task } => retry(state, run, task),
@@ -231,7 +238,7 @@ fn remembered(
         return invalid(format!("{id} is no kind of action that a rule could cover"), hint);
     };
     let yes = choice == "allow";
-    if yes && (case.criticality > ctx.settings.decisions.critical || case.production || !case.reversible) {
+    if !learned::may_hold(ctx.settings, case, yes) {
         let hint = "answer with `remember` = once; critical, irreversible and production actions are asked each time";
         return invalid(format!("{id} cannot be allowed for good"), hint);
     }

@@ -611,16 +611,25 @@ impl OrchestratorApiServer for Session {
         tool: String,
         input: serde_json::Value,
         judgement: serde_json::Value,
+        otherwise: Option<String>,
     ) -> RpcResult<AskRuling> {
         roles::allow(self.role(), Act::Read)?;
+        let otherwise = otherwise.unwrap_or_default();
         let judgement: Judgement = serde_json::from_value(judgement)
             .map_err(|error| ApiError::new(Code::Invalid, error.to_string(), "").at_field("judgement"))?;
         for handle in self.shared.workspaces() {
             let (root, tool, input, judgement) = (root.clone(), tool.clone(), input.clone(), judgement.clone());
+            let otherwise = otherwise.clone();
             let ruled = ask(&handle, move |view| {
-                (view.workspace.path == root).then(|| convert::ask_ruling(view, &tool, &input, &judgement))
+                let ruling = || convert::ask_ruling(view, (&tool, &input), &judgement, &otherwise);
+                (view.workspace.path == root).then(ruling)
             });
-            if let Some(ruled) = ruled.await.flatten() {
+            if let Some((ruled, note)) = ruled.await.flatten() {
+                // The answer does not wait for the disk; and what an agent of a run says here is no session's.
+                if let Some(note) = note.filter(|_| roles::allow(self.role(), Act::Work).is_ok()) {
+                    let nobody: Answer = Box::new(|_| Box::new(|| {}));
+                    let _ = handle.wakes.send(Wake::Command(Box::new(note), nobody));
+                }
                 return Ok(ruled);
             }
         }

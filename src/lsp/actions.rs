@@ -11,7 +11,7 @@ use super::{
     marks::{self, Mark},
     types::{Diagnostic, Position, Range},
 };
-use crate::api::Decision;
+use crate::api::{Decision, decision::DecisionOption};
 
 /// The name under which our diagnostics stand.
 pub const SOURCE: &str = "orchestrator";
@@ -92,7 +92,8 @@ fn lines(range: Range) -> std::ops::RangeInclusive<usize> {
     first as usize..=(last as usize).min(first as usize + LINES_MAX)
 }
 
-/// The options of every decision that is shown on the lines in question. Editors put the cursor on the first action of
+/// The options of every decision that is shown on the lines in question, and after them those that may hold for all that
+/// is like it. Editors put the cursor on the first action of
 /// their menu, and an answer must not be what one key press gives: the question comes first, and none is preferred.
 fn answers(place: &Place<'_>) -> Vec<Action> {
     let here = place.decisions.iter().filter(|(_, line)| lines(place.range).contains(&(*line as usize)));
@@ -111,7 +112,24 @@ fn answers(place: &Place<'_>) -> Vec<Action> {
             argument: json!({"decision_id": decision.decision_id, "response": {"choice": option.id}}),
             diagnostics: Some(json!([diagnostic(decision, *line)])),
         });
-        std::iter::once(question).chain(options)
+        let lasting = decision.remembers.iter().flat_map(|kind| {
+            let may = |option: &&DecisionOption| kind.options.contains(&option.id);
+            decision.options.iter().filter(may).map(|option| Action {
+                title: format!(
+                    "{}: {} {} for `{}`",
+                    decision.decision_id,
+                    option.title,
+                    if option.id == "allow" { "always" } else { "from now on" },
+                    short(&kind.sort)
+                ),
+                kind: "quickfix",
+                command: "orchestrator.submit_decision",
+                argument: json!({"decision_id": decision.decision_id,
+                    "response": {"choice": option.id, "remember": "always"}}),
+                diagnostics: Some(json!([diagnostic(decision, *line)])),
+            })
+        });
+        std::iter::once(question).chain(options).chain(lasting).collect::<Vec<_>>()
     })
     .collect()
 }
@@ -252,6 +270,7 @@ pub fn short(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::decision::Remembers;
     use crate::lsp::documents::Documents;
 
     const CAN: fn() -> Can = || Can { action_literals: true, ..Can::default() };
@@ -350,6 +369,14 @@ mod tests {
         assert_eq!(here[0]["command"]["command"], "orchestrator.decide", "one key press answers nothing");
         assert_eq!(here[1]["command"]["command"], "orchestrator.submit_decision");
         assert_eq!(here[0]["diagnostics"][0]["code"], json!(decision.decision_id));
+        // What may hold for its kind of action comes after the answers that hold once.
+        let kind = Remembers { sort: "Bash make".into(), options: vec!["reject".into()] };
+        let lasting = [(crate::api::Decision { remembers: Some(kind), ..decision.clone() }, 3)];
+        let here = offered("a\nb\nc\nd\n", ((3, 0), (3, 0)), With { decisions: &lasting, ..With::default() }, &CAN());
+        assert_eq!(here.len(), 2 + decision.options.len());
+        let last = here.last().unwrap();
+        assert!(last["title"].as_str().unwrap().ends_with("from now on for `Bash make`"), "{last}");
+        assert_eq!(last["command"]["arguments"][0]["response"], json!({"choice": "reject", "remember": "always"}));
         assert!(here.iter().all(|action| action.get("isPreferred").is_none()));
         let elsewhere =
             offered("a\nb\nc\nd\n", ((0, 0), (0, 0)), With { decisions: &shown, ..With::default() }, &CAN());

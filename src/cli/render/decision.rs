@@ -106,7 +106,12 @@ pub fn question(decision: &Decision, paint: Paint) -> String {
 pub fn elsewhere(decision: &Decision, paint: Paint) -> String {
     let ids: Vec<&str> = decision.options.iter().map(|option| option.id.as_str()).collect();
     let command = format!("orchestrator decide {} {}", decision.decision_id, ids.join("|"));
-    format!("  {} {}\n", paint.dim("answer with"), paint.cyan(&command))
+    let lasting = decision.remembers.as_ref().filter(|kind| !kind.options.is_empty()).map(|kind| {
+        let options = kind.options.join(" or ");
+        let words = format!("with --remember always, {options} holds for every `{}`", kind.sort);
+        format!("  {}\n", paint.dim(&words))
+    });
+    format!("  {} {}\n{}", paint.dim("answer with"), paint.cyan(&command), lasting.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     api::{
-        score::{DecisionHistory, ScorePart, Scorecard},
+        score::{DecisionHistory, Outside, ScorePart, Scorecard},
         state::Share,
     },
     time::Timestamp,
@@ -25,6 +25,7 @@ pub fn card(card: &Scorecard, width: usize, paint: Paint) -> String {
         ("critical", card.critical_automatic.to_string(), "critical ones without a person; anything but 0 is a bug"),
         ("calibration", format!("{:.3}", card.calibration_error), "mean distance of claim and outcome"),
         ("answers", card.labels.to_string(), "learned from"),
+        ("outside", outside(card.outside), "told Claude Code's own sessions by its hook; in no share above"),
     ];
     let rows: Vec<Vec<Cell>> = lines
         .into_iter()
@@ -65,6 +66,13 @@ pub fn card(card: &Scorecard, width: usize, paint: Paint) -> String {
         }
     }
     text
+}
+
+fn outside(told: Outside) -> String {
+    match told.allowed + told.denied + told.asked {
+        0 => "-".to_owned(),
+        _ => format!("{} allowed, {} denied, {} asked", told.allowed, told.denied, told.asked),
+    }
 }
 
 fn share(share: &Share) -> String {
@@ -130,7 +138,7 @@ pub fn history(history: &DecisionHistory, now: Timestamp, width: usize, paint: P
                     None => "not looked at",
                 };
                 vec![
-                    act.task_id.to_string().into(),
+                    act.task_id.map_or("outside".to_owned(), |task| task.to_string()).into(),
                     Cell::new(ago(act.at, now), Paint::dim),
                     format!("{} by {}", if act.allowed { "allowed" } else { "denied" }, act.ground).into(),
                     right.into(),
@@ -236,6 +244,7 @@ mod tests {
             audits: Share::default(),
             critical_automatic: 0,
             calibration_error: 0.0123,
+            outside: Outside { allowed: 3, denied: 1, asked: 2 },
             labels: 8,
             traits: vec!["environment".into()],
             grounds: vec![ScorePart { name: "probation".into(), automatic: 92, right: 90, wrong: 2, asked: 0 }],
@@ -250,12 +259,13 @@ mod tests {
         expect![[r#"
             92.0 % of 100 went without a person
 
-            autonomy     92.0 % (0.0 to 10.0, n=100)  without a person, of all that the gate left open
-            wrong        2.0 % (0.0 to 10.0, n=50)    of the automatic ones that somebody or a proof looked at
-            audits       -                            in which the person disagreed
-            critical     0                            critical ones without a person; anything but 0 is a bug
-            calibration  0.012                        mean distance of claim and outcome
-            answers      8                            learned from
+            autonomy     92.0 % (0.0 to 10.0, n=100)   without a person, of all that the gate left open
+            wrong        2.0 % (0.0 to 10.0, n=50)     of the automatic ones that somebody or a proof looked at
+            audits       -                             in which the person disagreed
+            critical     0                             critical ones without a person; anything but 0 is a bug
+            calibration  0.012                         mean distance of claim and outcome
+            answers      8                             learned from
+            outside      3 allowed, 1 denied, 2 asked  told Claude Code's own sessions by its hook; in no share above
             cases are told apart by environment
 
             By ground

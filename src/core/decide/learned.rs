@@ -39,6 +39,9 @@ const SECOND_THOUGHTS_MS: u64 = 10 * 60 * 1000;
 /// Automatic decisions that are kept for the scorecard: bounds the state, and is many weeks of work.
 const ACTS_MAX: usize = 5_000;
 
+/// No run has this number, so what holds for one run only holds for none there.
+const NOWHERE: RunId = RunId(0);
+
 /// Everything that was taught.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -55,10 +58,25 @@ pub struct Learned {
     pub acts: VecDeque<Act>,
     /// Automatic decisions so far.
     pub acted: u64,
+    /// What sessions outside any run were told.
+    pub outside: Outside,
     /// What they asked to be remembered.
     pub rules: Vec<Remembered>,
     /// How many rules were remembered so far.
     pub remembered: u64,
+}
+
+/// What sessions outside any run were told by what was remembered and learned here. Nobody hears how it turned out, so
+/// it is counted apart.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Outside {
+    /// They may.
+    pub allowed: u64,
+    /// They may not.
+    pub denied: u64,
+    /// Their user was asked.
+    pub asked: u64,
 }
 
 /// Who stands for an automatic decision.
@@ -214,11 +232,9 @@ pub fn rule(state: &State, settings: &Settings, run: RunId, case: &Case, verdict
 
 /// What is remembered and learned of a tool's use outside any run: decided, with a sentence on why, or left to a person.
 pub fn rule_outside(state: &State, settings: &Settings, case: &Case, verdict: Verdict) -> (Ruling, String) {
-    // No run has this number, so what holds for one run only holds for none here.
-    let nowhere = RunId(0);
-    let ruling = match refused(state, settings, nowhere, case) {
+    let ruling = match refused(state, settings, NOWHERE, case) {
         Some(never) => Ruling::Decided { yes: false, ground: Ground::Rule, rule: Some(never.id.clone()) },
-        None => rule(state, settings, nowhere, case, verdict, false),
+        None => rule(state, settings, NOWHERE, case, verdict, false),
     };
     let why = match &ruling {
         Ruling::Decided { yes, rule: Some(id), .. } => {
@@ -285,6 +301,32 @@ pub fn act(
             unknown: false,
         }),
     }
+}
+
+/// The event that records one for a session outside any run: nobody will know how it turns out.
+pub fn act_outside(state: &State, ctx: &Ctx, case: Case, what: &str, ruling: (bool, Ground, Option<String>)) -> Event {
+    let (yes, ground, rule) = ruling;
+    Event::Acted {
+        act: Box::new(Act {
+            number: state.learned.acted + 1,
+            at: ctx.now,
+            run: NOWHERE,
+            task: TaskId(0),
+            generation: 0,
+            case,
+            what: what.chars().take(200).collect(),
+            yes,
+            ground,
+            rule,
+            right: None,
+            unknown: true,
+        }),
+    }
+}
+
+/// Whether an answer may hold for all that is like a case: a "no" always, a "yes" only for what is harmless.
+pub fn may_hold(settings: &Settings, case: &Case, yes: bool) -> bool {
+    !yes || (!critical(settings, case) && !case.production && case.reversible)
 }
 
 /// The case of a task whose own command acts outside.
@@ -474,6 +516,11 @@ pub fn undone(state: &State, ctx: &mut Ctx, run: &Run, number: u32) -> Vec<Event
 }
 
 impl Act {
+    /// Whether it was for a session outside any run.
+    pub fn outside(&self) -> bool {
+        self.run == NOWHERE
+    }
+
     /// Whether it has yet to show. What was not done proves nothing, however its attempt ends.
     pub fn unproven(&self) -> bool {
         self.yes && self.right.is_none() && !self.unknown
@@ -493,6 +540,10 @@ impl Learned {
             self.acts.pop_front();
         }
         self.acted = self.acted.max(act.number);
+        if act.outside() {
+            self.outside.allowed += u64::from(act.yes);
+            self.outside.denied += u64::from(!act.yes);
+        }
         self.could += u64::from(act.ground == Ground::Learned);
         self.acts.push_back(act.clone());
     }

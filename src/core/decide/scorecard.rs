@@ -9,7 +9,7 @@ use super::{
         calibrate::{self, Bin},
         proof::{Z_TWO_SIDED_95, wilson},
     },
-    learned::{Ground, Learned},
+    learned::{Ground, Learned, Outside},
 };
 use crate::core::{decide::ladder::Ladder, settings::Settings};
 
@@ -79,6 +79,8 @@ pub struct Scorecard {
     pub calibration_error: f64,
     /// What other thresholds would have brought.
     pub curve: Vec<Point>,
+    /// What sessions outside any run were told; in none of the shares above, for nobody knows how that turned out.
+    pub outside: Outside,
     /// Answers that were learned from.
     pub labels: u64,
 }
@@ -93,6 +95,10 @@ pub fn scorecard(learned: &Learned, ladder: &Ladder, settings: &Settings) -> Sco
     let mut sorts: BTreeMap<&str, Part> = BTreeMap::new();
     let mut critical_automatic = 0;
     for act in &learned.acts {
+        critical_automatic += u32::from(act.yes && act.case.criticality > settings.decisions.critical);
+        if act.outside() {
+            continue;
+        }
         let count = |part: &mut Part| {
             part.automatic += 1;
             part.right += u32::from(act.right == Some(true));
@@ -100,7 +106,6 @@ pub fn scorecard(learned: &Learned, ladder: &Ladder, settings: &Settings) -> Sco
         };
         grounds.iter_mut().filter(|(ground, _)| *ground == act.ground).for_each(|(_, part)| count(part));
         count(sorts.entry(&act.case.sort).or_default());
-        critical_automatic += u32::from(act.yes && act.case.criticality > settings.decisions.critical);
     }
     for label in learned.labels.iter().filter(|label| matches!(label.how, How::Asked | How::Audit)) {
         sorts.entry(&label.case.sort).or_default().asked += 1;
@@ -115,7 +120,8 @@ pub fn scorecard(learned: &Learned, ladder: &Ladder, settings: &Settings) -> Sco
         count: audits.count + sorts.values().map(|part| part.wrong).sum::<u32>(),
         of: audits.of + sorts.values().map(looked).sum::<u32>(),
     };
-    let acted = learned.acted as u32;
+    let outside = learned.outside;
+    let acted = (learned.acted - outside.allowed - outside.denied) as u32;
     let mut sorts: Vec<(String, Part)> = sorts.into_iter().map(|(sort, part)| (sort.to_owned(), part)).collect();
     sorts.sort_by_key(|(_, part)| std::cmp::Reverse(part.automatic + part.asked));
     let bins = calibrate::bins(ladder.predictions());
@@ -129,6 +135,7 @@ pub fn scorecard(learned: &Learned, ladder: &Ladder, settings: &Settings) -> Sco
         calibration_error: calibrate::error(&bins),
         bins,
         curve: curve(ladder),
+        outside,
         labels: learned.labels.len() as u64,
     }
 }

@@ -13,8 +13,8 @@ use crate::{
         ApiError, Decision, DecisionResult, PendingDecisions,
         decision::{
             Anchor, Answer, AnswererKind, Ask, Confidence, DecisionContext, DecisionKind, DecisionOption,
-            DecisionStatus, EffectClass, EffectNote, Evidence, OnExpiry, Reversible, Suggestion, SuggestionSource,
-            Verdict,
+            DecisionStatus, EffectClass, EffectNote, Evidence, OnExpiry, Remembers, Reversible, Suggestion,
+            SuggestionSource, Verdict,
         },
         error::Decided,
         wire::Time,
@@ -24,6 +24,7 @@ use crate::{
             decision::{self as core, DecisionState},
             effects, gate,
             ladder::Rung,
+            learned,
         },
         graph::Timing,
         plan::spec::{Effect, Priority, TaskSpec},
@@ -85,6 +86,7 @@ fn show<'a>(view: &View<'a>, known: &core::Decision, shared: &mut Shared<'a>) ->
             true => vec![AnswererKind::Person],
             false => vec![AnswererKind::Person, AnswererKind::Session],
         },
+        remembers: remembers(view, known),
         status: status(known),
         answer: known.answer().map(answer),
     }
@@ -101,6 +103,14 @@ fn anchor(run: &Run, known: &core::Decision) -> Option<Anchor> {
     let selection = run.request.context.get("selection")?;
     let uri = selection.get("uri")?.as_str()?.to_owned();
     Some(Anchor { uri, range: selection.get("range")?.clone() })
+}
+
+/// What an open question's answer may be made to hold for.
+fn remembers(view: &View<'_>, known: &core::Decision) -> Option<Remembers> {
+    let case = known.case.as_ref().filter(|_| known.open())?;
+    let holds = |option: &&core::Choice| learned::may_hold(view.settings, case, option.id == "allow");
+    let options = known.options.iter().filter(holds).map(|option| option.id.clone()).collect();
+    Some(Remembers { sort: case.sort.clone(), options })
 }
 
 /// A file as editors name it.

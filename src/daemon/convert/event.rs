@@ -308,6 +308,7 @@ impl Teller<'_> {
             | E::LearningBegun { .. }
             | E::Taught { .. }
             | E::Acted { .. }
+            | E::AskedOutside { .. }
             | E::ActProven { .. }
             | E::ActUnknown { .. }
             | E::RuleRemembered { .. }

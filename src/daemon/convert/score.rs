@@ -5,12 +5,13 @@ use crate::{
     api::{
         Decision,
         score::{
-            AskRuling, AutomaticDecision, DecisionHistory, ReliabilityBin, RememberedRule, RiskPoint, ScorePart,
-            Scorecard,
+            AskRuling, AutomaticDecision, DecisionHistory, Outside, ReliabilityBin, RememberedRule, RiskPoint,
+            ScorePart, Scorecard,
         },
         state::Share,
         wire::Time,
     },
+    core::Command,
     core::decide::{
         gate::Judgement,
         learned::{self, Reach, Ruling},
@@ -18,17 +19,28 @@ use crate::{
     },
 };
 
-/// What is remembered and learned of a session's ask.
-pub fn ask_ruling(view: &View<'_>, tool: &str, input: &serde_json::Value, judgement: &Judgement) -> AskRuling {
+/// What is remembered and learned of a session's ask, and what is to be noted of that; `otherwise` is what the session
+/// hears where that is nothing.
+pub fn ask_ruling(
+    view: &View<'_>,
+    (tool, input): (&str, &serde_json::Value),
+    judgement: &Judgement,
+    otherwise: &str,
+) -> (AskRuling, Option<Command>) {
     let case = learned::case_of_tool("interactive", None, (tool, input), judgement, view.now());
     let (ruling, reason) = learned::rule_outside(view.state, view.settings, &case, judgement.verdict);
-    let (decision, by) = match ruling {
+    let what = input.get("command").and_then(serde_json::Value::as_str).unwrap_or(tool).to_owned();
+    let (decision, by, ruling) = match ruling {
         Ruling::Decided { yes, ground, rule } => {
-            (if yes { "allow" } else { "deny" }, rule.unwrap_or_else(|| ground.word().to_owned()))
+            let by = rule.clone().unwrap_or_else(|| ground.word().to_owned());
+            (if yes { "allow" } else { "deny" }, by, Some((yes, ground, rule)))
         }
-        Ruling::Ask(why) => ("ask", why),
+        Ruling::Ask(why) => ("ask", why, None),
     };
-    AskRuling { decision: decision.to_owned(), by, reason }
+    // What rules and effects decide by themselves was never left open.
+    let noted = ruling.is_some() || otherwise == "ask";
+    let note = noted.then(|| Command::NoteOutside { case: Box::new(case), what, ruling });
+    (AskRuling { decision: decision.to_owned(), by, reason }, note)
 }
 
 /// The scorecard of the workspace.
@@ -56,6 +68,7 @@ pub fn scorecard(view: &View<'_>) -> Scorecard {
         audits: share(card.audits),
         critical_automatic: card.critical_automatic.into(),
         calibration_error: words::share(card.calibration_error),
+        outside: Outside { allowed: card.outside.allowed, denied: card.outside.denied, asked: card.outside.asked },
         labels: card.labels,
         traits: ladder.traits().to_vec(),
         grounds: card.grounds.iter().map(|(ground, counts)| part(ground.word(), counts)).collect(),
@@ -106,8 +119,8 @@ pub fn history(view: &View<'_>, last: u32) -> DecisionHistory {
         .map(|act| AutomaticDecision {
             number: act.number,
             at: Time(act.at),
-            request_id: act.run,
-            task_id: act.task,
+            request_id: Some(act.run).filter(|_| !act.outside()),
+            task_id: Some(act.task).filter(|_| !act.outside()),
             what: act.what.clone(),
             sort: act.case.sort.clone(),
             allowed: act.yes,

@@ -5,7 +5,10 @@ use std::{io::Write, path::PathBuf, process::Stdio};
 use serde_json::{Value, json};
 
 use super::{asked, double_file, over, program};
-use crate::daemon::sandbox::{Said, Sandbox, eventually, kill_9, script};
+use crate::{
+    daemon::sandbox::{Said, Sandbox, eventually, kill_9, script},
+    lsp::editor::{Editor, capable},
+};
 
 /// A user whose only agent plays a script.
 struct World {
@@ -513,14 +516,39 @@ fn what_a_person_remembered_for_an_agent_holds_for_claude_codes_own_sessions_whi
     world.begin("");
     let decision = asked(sandbox);
     let id = decision["decision_id"].as_str().unwrap();
+    assert_eq!(decision["remembers"]["sort"], "Bash make", "{decision:#}");
     assert_eq!(hook("make lint").0, "ask", "nothing is remembered yet");
-    sandbox.run(&["decide", id, "deny", "--remember", "always"]).exits(0).says("never for `Bash make`");
+    // In an editor it is one of the code actions where the question is shown, after those that hold once.
+    let mut editor = Editor::greeted(sandbox, capable());
+    let uri = editor.open(sandbox, "README.md", None);
+    let range = json!({"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 0}});
+    let lasting = eventually("the code action", || {
+        let params = json!({"textDocument": {"uri": uri}, "range": range, "context": {"diagnostics": []}});
+        let actions = editor.ok("textDocument/codeAction", params);
+        let of_kind =
+            |action: &&Value| action["title"].as_str().is_some_and(|title| title.ends_with("for `Bash make`"));
+        actions.as_array().unwrap().iter().rfind(of_kind).cloned()
+    });
+    assert!(lasting["title"].as_str().unwrap().contains("from now on"), "{lasting}");
+    let command = &lasting["command"];
+    assert_eq!(command["command"], "orchestrator.submit_decision", "{lasting}");
+    editor.command("submit_decision", command["arguments"][0].clone());
+    sandbox.run(&["decisions", "history"]).exits(0).says("never Bash make");
+    assert_eq!(editor.leave(), 0);
     assert_eq!(over(sandbox, "R-1")["outcome"], "completed");
     // A busy machine may leave it without the daemon's word: then rules alone answer, and it is asked again.
     let refused = eventually("the daemon's word", || Some(hook("make lint")).filter(|(word, _)| word == "deny"));
     assert!(refused.1.contains("never-1"), "{refused:?}");
     assert_eq!(hook("ls").0, "allow");
     assert_eq!(hook("npm run lint").0, "ask", "what is not of that kind");
+    // What it was told counts, apart from what runs did; what only looks was never left open.
+    let outside = eventually("the count", || {
+        let outside = sandbox.run(&["report", "--decisions", "--json"]).exits(0).json()["outside"].take();
+        (outside["denied"].as_u64() >= Some(1) && outside["asked"].as_u64() >= Some(2)).then_some(outside)
+    });
+    assert_eq!(outside["allowed"], 0, "{outside}");
+    sandbox.run(&["decisions", "history"]).exits(0).says("denied by rule").says("outside");
+    sandbox.run(&["report", "--decisions"]).exits(0).says("Claude Code's own sessions");
     // It is one commit: the answer, and what it is remembered as.
     let journal = sandbox.run(&["journal", "export"]).exits(0).out;
     let commit = journal.lines().find(|line| line.contains("decision.answered")).expect("the answer");

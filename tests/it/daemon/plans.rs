@@ -143,3 +143,14 @@ fn a_plan_of_eighty_megabytes_begins_and_is_cancelled() {
     sandbox.run(&["journal", "verify"]).exits(0);
     assert_eq!(sandbox.run(&["status", "R-1", "--json"]).exits(0).json()["sessions"][0]["outcome"], "cancelled");
 }
+
+#[test]
+fn why_names_the_users_pattern_that_a_failure_was_called_by() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.root.join("config/orchestrator");
+    std::fs::create_dir_all(&folder).unwrap();
+    let pattern = "version = 1\n[[error_patterns]]\nid = \"gizmo\"\ntext = \"gizmo .* phase\"\nclass = \"transient\"\nroute = \"escalate\"\n";
+    std::fs::write(folder.join("policy.toml"), pattern).unwrap();
+    sandbox.run(&["run", "--do", "echo the gizmo is out of phase >&2; exit 1", "--verify", "true"]).exits(1);
+    sandbox.run(&["why", "T-1"]).exits(0).says("failed (transient, by your pattern `gizmo`)");
+}

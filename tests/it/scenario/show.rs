@@ -165,6 +165,7 @@ pub fn event(state: &State, event: &Event) -> String {
         Event::DeadlineTold { run, asked } => {
             format!("{run} deadline told {}", if *asked { "by a question" } else { "by a note" })
         }
+        Event::AskedOutside { sort } => format!("asked outside about {sort}"),
         Event::ActUnknown { number } => format!("act {number} unknown"),
         Event::RuleRemembered { rule } => format!("{} remembered for {:?}", rule.id, rule.sort),
         Event::RuleForgotten { id } => format!("{id} forgotten"),

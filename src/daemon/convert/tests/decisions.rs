@@ -131,6 +131,12 @@ fn a_permission_is_shown_whole() {
           "answerable_by": [
             "person"
           ],
+          "remembers": {
+            "sort": "run deploy",
+            "options": [
+              "deny"
+            ]
+          },
           "status": "open"
         }
     "#]].assert_eq(&wire(permission));

@@ -125,7 +125,8 @@ fn of_attempt(run: &Run, task: &Task, generation: u32, attempt: &Attempt, chain:
     }
     if let Some(failure) = more.and_then(|more| more.failure.as_ref()) {
         let message = words::first_line(&failure.message, 200);
-        chain.at(at, format!("attempt {generation} failed ({}): {message}", failure.class));
+        let by = failure.pattern.as_ref().map(|id| format!(", by your pattern `{id}`")).unwrap_or_default();
+        chain.at(at, format!("attempt {generation} failed ({}{by}): {message}", failure.class));
     }
     if let Some((_, commit)) = run.landed.iter().find(|(landed, _)| *landed == id) {
         let commit: String = commit.chars().take(12).collect();
