@@ -302,7 +302,7 @@ pub struct LanesConfig {
     pub link: Vec<String>,
     /// A command that is run once in each new lane; empty = none.
     pub setup: Vec<String>,
-    /// Whether each lane gets ten ports of its own, the first as `PORT` and `ORCHESTRATOR_PORT_BASE`.
+    /// Whether each lane gets ten ports of its own, the first of which is in `ORCHESTRATOR_PORT_BASE`.
     pub ports: bool,
     /// Largest untracked file that is taken along, MiB.
     pub max_file_mb: u64,

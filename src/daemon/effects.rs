@@ -204,11 +204,8 @@ impl Hands {
         env.insert("ORCHESTRATOR_LANE".to_owned(), lane.to_string());
         let ports = self.ports.as_ref().map(|dir| ports::of_lane(dir, &self.lane(lane)));
         match ports {
-            Some(Ok(Some(first))) => {
-                env.insert("ORCHESTRATOR_PORT_BASE".to_owned(), first.to_string());
-                // What many servers listen at if nobody says otherwise.
-                env.insert("PORT".to_owned(), first.to_string());
-            }
+            // Not PORT, which tests may read: what is green in the checkout is to be green in a lane.
+            Some(Ok(Some(first))) => drop(env.insert("ORCHESTRATOR_PORT_BASE".to_owned(), first.to_string())),
             Some(Ok(None)) => tracing::warn!(%lane, "there are no ports left for a lane"),
             Some(Err(error)) => tracing::warn!(%lane, %error, "a lane has no ports"),
             None => {}
@@ -257,7 +254,7 @@ impl Hands {
 
     /// Where what runs in a lane has its temporary files. They go with the lane.
     fn tmp(&self, lane: LaneId) -> PathBuf {
-        self.dir.join("tmp").join(lane.to_string())
+        scratch(&self.dir).join(lane.to_string())
     }
 
     /// The folder of an attempt's agent.
@@ -512,7 +509,7 @@ impl Hands {
                 let floor = Floor { min_free_bytes: bounds.min_free_bytes, free: &|| sweep::free_bytes(&lanes_dir) };
                 let went = |lane: LaneId, freed: u64| {
                     // What was in it is nobody's by now.
-                    let _ = std::fs::remove_dir_all(dir.join("tmp").join(lane.to_string()));
+                    let _ = std::fs::remove_dir_all(scratch(&dir).join(lane.to_string()));
                     let note = format!(
                         "{lane}, which nobody works in, was removed for its room ({} MiB): less than \
                          state.min_free_gb was free",
@@ -728,6 +725,18 @@ enum Place {
     Ref(RunId),
     /// The user's checkout.
     Checkout,
+}
+
+/// Where the lanes of a workspace have their temporary files: below the system's own, in a folder of this user alone.
+/// Programs put sockets there, whose addresses end after 107 bytes; the workspace's folder has 70 of them already in many
+/// a home.
+pub fn scratch(dir: &Path) -> PathBuf {
+    let own = std::env::temp_dir().join(format!("orchestrator-{}", crate::config::user_id()));
+    match (crate::config::create_private(&own), dir.file_name()) {
+        (Ok(()), Some(workspace)) => own.join(workspace),
+        // Somebody else was there first.
+        _ => dir.join("tmp"),
+    }
 }
 
 /// Where the output of jobs is kept, below the workspace's folder.

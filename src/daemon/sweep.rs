@@ -4,7 +4,10 @@
 
 use std::{collections::HashSet, ffi::CString, os::unix::ffi::OsStrExt, path::Path};
 
-use super::lanes::{Repo, used_at};
+use super::{
+    effects,
+    lanes::{Repo, used_at},
+};
 use crate::{
     core::State,
     ids::{AttemptId, LaneId, RunId, TaskId},
@@ -89,8 +92,8 @@ pub fn sweep(repo: &Repo, dir: &Path, kept: &Kept) {
             complain(entry.path().display().to_string(), error.to_string());
         }
     }
-    let gone = |folder: &str, stays: &dyn Fn(&str) -> bool| {
-        for entry in std::fs::read_dir(dir.join(folder)).into_iter().flatten().flatten() {
+    let gone = |folder: &Path, stays: &dyn Fn(&str) -> bool| {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             if !stays(&entry.file_name().to_string_lossy())
                 && let Err(error) = std::fs::remove_dir_all(entry.path())
             {
@@ -98,9 +101,11 @@ pub fn sweep(repo: &Repo, dir: &Path, kept: &Kept) {
             }
         }
     };
-    gone("agents", &|name| kept.agent(name));
-    // What agents put into the temporary folder of a lane that is no more.
-    gone("tmp", &|name| name.parse::<LaneId>().map_or(true, |lane| kept.lane(lane)));
+    gone(&dir.join("agents"), &|name| kept.agent(name));
+    // Temporary files of a lane that is no more, also where an older daemon had them.
+    for folder in [effects::scratch(dir), dir.join("tmp")] {
+        gone(&folder, &|name| name.parse::<LaneId>().map_or(true, |lane| kept.lane(lane)));
+    }
     let lanes = dir.join("lanes");
     for lane in Repo::lanes(&lanes).into_iter().filter(|lane| !kept.lane(*lane)) {
         if let Err(error) = repo.remove_lane(lane, &lanes) {

@@ -52,6 +52,7 @@ impl Sandbox {
         for (name, folder) in [("XDG_STATE_HOME", "state"), ("XDG_RUNTIME_DIR", "run"), ("XDG_CONFIG_HOME", "config")] {
             command.env(name, self.path(folder));
         }
+        command.env("TMPDIR", self.path("state"));
         command
     }
 

@@ -9,12 +9,12 @@ name = "reach"
 about = "Tries to write everywhere"
 [[tasks]]
 id = "kept"
-run = "echo in > kept; echo tmp > \"$TMPDIR/t\"; (echo x > \"$HOME/out\") 2>/dev/null; (echo x > \"$CHECKOUT/evil\") 2>/dev/null; (echo x > \"$CHECKOUT/.git/hooks/evil\") 2>/dev/null; echo $PORT $ORCHESTRATOR_PORT_BASE $TMPDIR > kept.own; git status > /dev/null"
+run = "echo in > kept; echo tmp > \"$TMPDIR/t\"; (echo x > \"$HOME/out\") 2>/dev/null; (echo x > \"$CHECKOUT/evil\") 2>/dev/null; (echo x > \"$CHECKOUT/.git/hooks/evil\") 2>/dev/null; echo $ORCHESTRATOR_PORT_BASE $TMPDIR > kept.own; git status > /dev/null"
 verify = [["test", "-f", "kept"]]
 [[tasks]]
 id = "free"
 sandbox = "off"
-run = "echo in > free; echo x > \"$HOME/free\"; echo $PORT $ORCHESTRATOR_PORT_BASE $TMPDIR > free.own"
+run = "echo in > free; echo x > \"$HOME/free\"; echo $ORCHESTRATOR_PORT_BASE $TMPDIR > free.own"
 verify = [["test", "-f", "free"]]
 "#;
 
@@ -58,8 +58,9 @@ fn commands_that_nobody_typed_write_to_their_lane_and_what_is_typed_goes_where_i
     // Two lanes share neither ports nor a folder for temporary files.
     let [kept, free] = [kept, free].map(|own| {
         let words: Vec<String> = own.split_whitespace().map(str::to_owned).collect();
-        let [port, base, tmp] = words.try_into().unwrap();
-        assert_eq!(port, base);
+        let [port, tmp] = words.try_into().unwrap();
+        // Short enough for a socket some folders below, whose address ends after 107 bytes.
+        assert!(tmp.len() < 60, "{tmp}");
         (port.parse::<u16>().unwrap(), tmp)
     });
     assert!(kept.0.abs_diff(free.0) >= 10, "{kept:?} {free:?}");

@@ -51,6 +51,7 @@ impl World {
             .env("XDG_RUNTIME_DIR", self.path("r"))
             .env("XDG_STATE_HOME", self.path("s"))
             .env("XDG_CONFIG_HOME", self.path("c"))
+            .env("TMPDIR", self.path("c"))
             .output()
             .unwrap()
     }

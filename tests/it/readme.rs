@@ -73,7 +73,7 @@ impl Fixture {
         let mut command = Command::new("sh");
         command.args(["-c", line]).current_dir(&self.folder).stdin(Stdio::null()).env_clear().env("PATH", path);
         // Where the toolchain is; a target folder of the outer cargo must not be shared.
-        for name in ["HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "TMPDIR"] {
+        for name in ["HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"] {
             if let Some(value) = env::var_os(name) {
                 command.env(name, value);
             }
@@ -81,6 +81,7 @@ impl Fixture {
         for (name, folder) in [("XDG_STATE_HOME", "state"), ("XDG_RUNTIME_DIR", "run"), ("XDG_CONFIG_HOME", "config")] {
             command.env(name, self.places.path().join(folder));
         }
+        command.env("TMPDIR", self.places.path());
         command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("COLUMNS", "100").env("NO_COLOR", "1");
         command.output().expect("a shell")
     }

@@ -141,13 +141,15 @@ impl Sandbox {
         command
     }
 
-    pub fn env(&self) -> [(&'static str, PathBuf); 5] {
+    pub fn env(&self) -> [(&'static str, PathBuf); 6] {
         [
             ("PATH", PATH.into()),
             ("HOME", self.home.clone()),
             ("XDG_STATE_HOME", self.state.clone()),
             ("XDG_RUNTIME_DIR", self.runtime.clone()),
             ("XDG_CONFIG_HOME", self.config.clone()),
+            // What lanes leave in temporary files goes with the rest.
+            ("TMPDIR", self.root.clone()),
         ]
     }
 
