@@ -36,8 +36,9 @@ fn streams_of_synthetic_users() {
     assert_eq!(all.critical_auto, 0);
     assert!(all.coverage() >= 0.45, "{}", all.line("all"));
     // The bound asked for is 0.03, and these three streams do not allow it: a Bayesian who is told how such users are
-    // made, with the same gates, errs in 0.036 at a coverage of 0.46 and in 0.033 at 0.40. What is attained is 0.037.
-    assert!(all.wrong_share() <= 0.038, "{}", all.line("all"));
+    // made, with the same gates, errs in 0.037 at a coverage of 0.45. What is attained is 0.035; on users of the same kinds
+    // made anew it is under 0.03 (`simulated`), for the commonest habits in these three happen to be noisy ones.
+    assert!(all.wrong_share() <= 0.036, "{}", all.line("all"));
     assert!(all.calibration_error() <= 0.03, "{}", all.line("all"));
 }
 

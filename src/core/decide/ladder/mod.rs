@@ -3,19 +3,22 @@
 //! ```text
 //! labels ─ learn ─► cells: sort ─ production? ─ reversible? ─ trait ─ trait     (yeses and answers, decayed)
 //!                     each rung: the habit of the rung before it, or one of its own
-//! case ── judge ──► belief ─► slip, calibration ─► critical? known? proven or braked? audit? ─► auto | ask
+//! case ── judge ──► belief ─► changed? slip, calibration ─► critical? known? proven or braked? audit? ─► auto | ask
 //! ```
 //!
 //! The ladder is a pure function of the labels in their order: it is never stored, labels are. The first rungs are what
 //! every action has: its sort, whether it acts on production, whether it can be taken back. Which traits make the further
 //! ones is chosen by the labels themselves ([`Ladder::choose`]), so nothing here knows the names of anybody's columns but
-//! `rule`: what a rule advises shifts what is believed of a sort before its first answer ([`belief::Belief::advised`]).
+//! two that the protocol has: `rule`, for what a rule advises shifts what is believed of a sort before its first answer
+//! ([`belief::Belief::advised`]), and `scope`, which is a rung wherever it is given. People change their minds: what the
+//! newest answers say about that is weighed in ([`change`]).
 //!
 //! Learned from are answers of persons: asked, audited, undone, or a mistake they noticed. Silence is no answer. An
 //! automatic decision that nobody objected to teaches nothing, or the ladder would come to believe itself.
 
 pub mod belief;
 pub mod calibrate;
+pub mod change;
 pub mod proof;
 pub mod replay;
 
@@ -26,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use super::super::settings::Rng;
 use belief::{Counts, Kinds};
 use calibrate::Correction;
+use change::{Change, Newest};
 use proof::{Proof, Record};
 
 /// What a person may set.
@@ -134,6 +138,8 @@ pub struct Estimate {
     pub n: u32,
     /// Whether claims were checked against enough answers to be called probabilities.
     pub calibrated: bool,
+    /// The chance that the newest answers come from a change of mind; weighed into the confidence.
+    pub changed: f64,
     /// The rungs that were used, lowest first.
     pub rungs: Vec<Rung>,
 }
@@ -170,16 +176,16 @@ pub enum Course {
 /// So many answers to a sort of action are needed before it is decided: at first, and once this many sorts are known.
 const ANSWERS_MIN: (u32, u32, usize) = (7, 3, 6);
 
-/// An answer is a slip of the finger or the mind this often. The ladder says what the person would answer with care.
-const SLIP: f64 = 0.015;
+/// An answer is a slip of the finger or the mind, or given without care, this often. The ladder says what the person would
+/// answer with care.
+const SLIP: f64 = 0.025;
 
 /// A rung remembers at least so many answers, however old: time alone must not make somebody a stranger whose habits
 /// are rarely asked about.
 const ANSWERS_KEPT: f64 = 60.0;
 
-/// A run of this many answers against the rest of a rung, unlikely by the second number, is a change of mind: what was
-/// before counts a third number's part.
-const SURPRISE: (u32, f64, f64) = (3, 0.05, 8.0);
+/// What was said before a change of mind counts this part.
+const BEFORE_CHANGE: f64 = 1.0 / 8.0;
 
 /// Chance that a rung has a habit of its own, before anything is known; and how many rungs that guess is worth.
 const FRESH: (f64, f64) = (0.1, 6.0);
@@ -204,8 +210,6 @@ const LOG_MAX: usize = 2_000;
 struct Cell {
     counts: Counts,
     at_days: f64,
-    last: Option<bool>,
-    run: u32,
 }
 
 impl Cell {
@@ -216,20 +220,7 @@ impl Cell {
     }
 
     fn add(&mut self, yes: bool, weight: f64, at_days: f64, half_life: f64) {
-        let mut counts = self.decayed(at_days, half_life);
-        self.run = if self.last == Some(yes) { self.run + 1 } else { 1 };
-        self.last = Some(yes);
-        let (length, unlikely, part) = SURPRISE;
-        let run = f64::from(self.run - 1);
-        let of_run = Counts { yes: if yes { run } else { 0.0 }, n: run };
-        if self.run >= length && counts.n > run + 2.0 {
-            let before = counts.without(of_run);
-            let share = (before.yes + 0.5) / (before.n + 1.0);
-            let chance = if yes { share } else { 1.0 - share };
-            if chance < 0.3 && chance.powi(self.run as i32) < unlikely {
-                counts = Counts { yes: before.yes / part + of_run.yes, n: before.n / part + of_run.n };
-            }
-        }
+        let counts = self.decayed(at_days, half_life);
         self.counts = Counts { yes: counts.yes + if yes { weight } else { 0.0 }, n: counts.n + weight };
         self.at_days = self.at_days.max(at_days);
     }
@@ -241,8 +232,8 @@ pub struct Ladder {
     tuning: Tuning,
     kinds: Kinds,
     /// Per depth: the chance that a rung has a habit of its own.
-    fresh: [f64; FIXED.len() + TRAITS_MAX],
-    /// The traits that are rungs above the sort and the fixed ones.
+    fresh: [f64; FIXED.len() + 1 + TRAITS_MAX],
+    /// The traits that are rungs above the sort and the fixed ones: the scope where it is given, and the chosen ones.
     traits: Vec<String>,
     /// Cells by depth and path. Ordered, so that sums over them are the same each time.
     cells: BTreeMap<(usize, String), Cell>,
@@ -254,6 +245,9 @@ pub struct Ladder {
     next_look: u64,
     /// Answers per sort.
     answers: BTreeMap<String, u32>,
+    /// The newest answers per sort, and which of its labels was the first after its last change of mind.
+    newest: HashMap<String, Newest>,
+    changed: HashMap<String, u64>,
     /// What a rule last said to each sort, and how often rules turned out to say what the person does.
     advice: BTreeMap<String, bool>,
     credit: f64,
@@ -267,7 +261,7 @@ pub struct Ladder {
 impl Ladder {
     /// One that knows nothing.
     pub fn new(tuning: Tuning) -> Ladder {
-        Ladder { tuning, credit: CREDIT.0, fresh: [FRESH.0; FIXED.len() + TRAITS_MAX], ..Ladder::default() }
+        Ladder { tuning, credit: CREDIT.0, fresh: [FRESH.0; FIXED.len() + 1 + TRAITS_MAX], ..Ladder::default() }
     }
 
     /// One that learned these, in this order.
@@ -299,7 +293,10 @@ impl Ladder {
 
     /// What the person would say.
     pub fn estimate(&self, case: &Case) -> Estimate {
-        let (mean, rungs) = self.mean(case);
+        let (before, rungs) = self.mean(case);
+        let newest = self.newest.get(&case.sort);
+        let change = newest.map_or(Change::default(), |newest| newest.change(&self.kinds));
+        let mean = change.weighed(before);
         // What was learned from are answers, slips included; what is said is what would be meant.
         let meant = ((mean - SLIP) / (1.0 - 2.0 * SLIP)).clamp(0.001, 0.999);
         let yes = meant >= 0.5;
@@ -309,6 +306,7 @@ impl Ladder {
             confidence: self.correction.as_ref().map_or(claim, |correction| correction.apply(claim)),
             n: self.answers.get(&case.sort).copied().unwrap_or(0),
             calibrated: self.labels >= proof::CLEAN_MIN.into(),
+            changed: change.chance,
             rungs,
         }
     }
@@ -365,7 +363,8 @@ impl Ladder {
             self.advice.insert(label.case.sort.clone(), advice);
         }
         self.labels += 1;
-        self.absorb(label);
+        self.look_for_change(label);
+        self.absorb(label, self.labels);
         if self.log.len() == LOG_MAX {
             self.log.pop_front();
         }
@@ -375,6 +374,35 @@ impl Ladder {
             // Each further look costs what there is to see: spaced so that all of them cost a constant per label.
             self.next_look = (self.labels + 1).max((self.labels as f64 * 1.1) as u64);
         }
+    }
+
+    /// Holds the newest label, not yet absorbed, against what was foretold. After a change of mind what was said before
+    /// counts little, and what was said since counts whole.
+    fn look_for_change(&mut self, label: &Label) {
+        let (foretold, _) = self.mean(&label.case);
+        let sort = &label.case.sort;
+        let newest = self.newest.entry(sort.clone()).or_default();
+        newest.add(self.labels, label.yes, label.how.weight(), foretold);
+        let change = newest.change(&self.kinds);
+        if !change.certain() {
+            return;
+        }
+        newest.clear();
+        self.changed.insert(sort.clone(), change.since);
+        let above = format!("{sort}\u{1f}");
+        for ((_, key), cell) in &mut self.cells {
+            if key == sort || key.starts_with(&above) {
+                let Counts { yes, n } = cell.counts;
+                cell.counts = Counts { yes: yes * BEFORE_CHANGE, n: n * BEFORE_CHANGE };
+            }
+        }
+        let first = self.labels - self.log.len() as u64;
+        let since: Vec<(u64, Label)> = (first..)
+            .zip(&self.log)
+            .filter(|(number, said)| *number >= change.since && said.case.sort == *sort)
+            .map(|(number, said)| (number, said.clone()))
+            .collect();
+        since.iter().for_each(|(number, said)| self.absorb(said, *number));
     }
 
     fn mean(&self, case: &Case) -> (f64, Vec<Rung>) {
@@ -447,11 +475,13 @@ impl Ladder {
         }
     }
 
-    fn absorb(&mut self, label: &Label) {
+    fn absorb(&mut self, label: &Label, number: u64) {
         let half_life = self.tuning.half_life_days.max(1e-6);
+        let before_change = self.changed.get(&label.case.sort).is_some_and(|since| number < *since);
+        let weight = label.how.weight() * if before_change { BEFORE_CHANGE } else { 1.0 };
         for (depth, key) in self.keys(&label.case).into_iter().enumerate() {
             let cell = self.cells.entry((depth, key)).or_default();
-            cell.add(label.yes, label.how.weight(), label.case.at_days, half_life);
+            cell.add(label.yes, weight, label.case.at_days, half_life);
         }
     }
 
@@ -524,8 +554,10 @@ impl Ladder {
         let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
         self.cut(&names);
         let least = GAIN_MIN + (names.len() as f64).ln();
-        let mut traits: Vec<String> = Vec::new();
-        while traits.len() < TRAITS_MAX {
+        // How much an act touches is part of what it is: asked about one file says little about all of them.
+        let mut traits: Vec<String> = names.iter().filter(|name| *name == SCOPE).cloned().collect();
+        let most = traits.len() + TRAITS_MAX;
+        while traits.len() < most {
             let gains = names.iter().filter(|name| !traits.contains(name)).map(|name| (self.gain(&traits, name), name));
             let best = gains.max_by(|(a, _), (b, _)| a.total_cmp(b));
             match best {
@@ -537,7 +569,8 @@ impl Ladder {
             self.traits = traits;
             self.cells.clear();
             let log = std::mem::take(&mut self.log);
-            log.iter().for_each(|label| self.absorb(label));
+            let first = self.labels - log.len() as u64 + 1;
+            (first..).zip(&log).for_each(|(number, label)| self.absorb(label, number));
             self.log = log;
             self.estimate_kinds();
         }
@@ -605,6 +638,9 @@ fn advice(case: &Case) -> Option<bool> {
         Some(_) | None => None,
     }
 }
+
+/// The trait that says how much an act touches at once.
+const SCOPE: &str = "scope";
 
 /// Names of the two fixed properties, as rungs.
 const PRODUCTION: &str = "production";
@@ -684,6 +720,43 @@ mod tests {
         assert!(!estimate.yes || estimate.confidence < 0.7, "{estimate:?}");
         ladder.learn(&Label { case: case(66, false, 0.1), yes: false, how: How::Undone });
         assert!(!ladder.estimate(&case(67, false, 0.1)).yes);
+    }
+
+    /// Counts are made anew when traits are chosen; what was said before a change of mind must not come back with them.
+    #[test]
+    fn a_change_of_mind_outlives_a_new_choice_of_traits() {
+        let mut ladder = taught(60, false);
+        for index in 60..70 {
+            ladder.learn(&Label { case: case(index, false, 0.1), yes: false, how: How::Asked });
+        }
+        let before = ladder.estimate(&case(70, false, 0.1));
+        assert!(!before.yes && before.rungs[0].n < 25.0, "{before:?}");
+        let with_scope = |index: u32| {
+            let mut case = case(index, false, 0.1);
+            case.traits.insert(SCOPE.to_owned(), Trait::Word("small".to_owned()));
+            case
+        };
+        for index in 70..80 {
+            ladder.learn(&Label { case: with_scope(index), yes: false, how: How::Asked });
+        }
+        assert_eq!(ladder.traits(), [SCOPE]);
+        let after = ladder.estimate(&with_scope(80));
+        assert!(!after.yes && after.confidence > 0.9 && after.rungs[0].yes < 10.0, "{after:?}");
+    }
+
+    #[test]
+    fn a_yes_to_little_says_less_about_much() {
+        let of = |index: u32, scope: &str| {
+            let mut case = case(index, false, 0.1);
+            case.traits.insert(SCOPE.to_owned(), Trait::Word(scope.to_owned()));
+            case
+        };
+        let labels: Vec<Label> =
+            (0..30).map(|index| Label { case: of(index, "small"), yes: true, how: How::Asked }).collect();
+        let ladder = Ladder::of(Tuning::default(), &labels);
+        assert_eq!(ladder.traits(), [SCOPE], "it is a rung without proof");
+        let (small, large) = (ladder.estimate(&of(30, "small")), ladder.estimate(&of(30, "large")));
+        assert!(small.confidence > 0.97 && large.confidence < small.confidence - 0.01, "{small:?} {large:?}");
     }
 
     #[test]

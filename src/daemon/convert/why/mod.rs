@@ -170,6 +170,9 @@ fn of_decision(view: &View<'_>, known: &Decision, shown: &crate::api::Decision, 
     }
 }
 
+/// From this chance on a change of mind is worth a line.
+const CHANGE_TOLD: f64 = 0.05;
+
 /// The five factors, and what earlier answers to such actions say.
 fn of_confidence(view: &View<'_>, known: &Decision, shown: &crate::api::Decision, chain: &mut Chain) {
     let confidence = &shown.confidence;
@@ -182,6 +185,12 @@ fn of_confidence(view: &View<'_>, known: &Decision, shown: &crate::api::Decision
                 n if n > 0.0 => format!("{} {}: {:.1} yes of {n:.1} answers", rung.name, rung.value, rung.yes),
                 _ => format!("{} {}: no answers yet", rung.name, rung.value),
             });
+        }
+        if estimate.changed >= CHANGE_TOLD {
+            let chance = estimate.changed;
+            chain.now(format!(
+                "your newest answers differ from those before: with probability {chance:.2} you changed your mind"
+            ));
         }
         let word = if estimate.yes { "yes" } else { "no" };
         let checked = if confidence.calibrated { "" } else { "; too few answers to call it calibrated" };
