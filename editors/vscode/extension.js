@@ -249,6 +249,7 @@ function activate(context) {
     ['orchestrator.ask', ask],
     ['orchestrator.ui.run', () => ask(selection())],
     ['orchestrator.ui.decide', (argument) => decide(argument && (argument.decision_id || (argument.row && argument.row.id)))],
+    ['orchestrator.ui.doctor', () => execute('doctor', {})],
     ['orchestrator.ui.restart', async () => {
       await client?.stop().catch(() => undefined);
       await start();
@@ -262,6 +263,7 @@ function activate(context) {
     ['undo', 'undo', 'run', (row) => row.kind === 'applied'],
     ['plan', 'show_plan', 'run', () => true],
     ['report', 'show_report', 'run', () => true],
+    ['why', 'show_why', 'id', () => true],
     ['diff', 'show_diff', 'run', (row) => row.kind !== 'over'],
   ];
   for (const [name, call, parameter, fits] of onRuns) {
@@ -271,7 +273,9 @@ function activate(context) {
         return;
       }
       const result = await execute(call, { [parameter]: id });
-      if (result && !call.startsWith('show_')) {
+      if (result && result.undone === false) {
+        vscode.window.showWarningMessage(result.summary);
+      } else if (result && !call.startsWith('show_')) {
         vscode.window.setStatusBarMessage(`Orchestrator: ${result.summary}`, 5000);
       }
       await refresh();

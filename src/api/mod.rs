@@ -33,8 +33,8 @@ pub use reply::{
 };
 pub use request::{ProcessRequest, TaskSubmission, UserDecisionResponse, parse_request};
 pub use result::{
-    ApplyReply, DiffReply, GarbageReply, LogReply, PlanReply, Report, RestoreReply, RetryReply, RunList, UndoReply,
-    WhyReply,
+    ApplyReply, DiffReply, GarbageReply, LogReply, PlacedFile, PlanReply, Report, RestoreReply, RetryReply, RunList,
+    UndoReply, WhyReply,
 };
 pub use score::{AskRuling, DecisionHistory, ForgetReply, Scorecard};
 pub use session::{
@@ -142,6 +142,15 @@ pub trait OrchestratorApi {
     /// Takes a run's result out of the checkout again.
     #[method(name = "undo", param_kind = map)]
     async fn undo(&self, run: RunId) -> RpcResult<UndoReply>;
+
+    /// An editor brought a run's result into its buffers: each file's text before and after, as saving it would write it.
+    /// It counts as applied from then on, and `undo` takes it out.
+    #[method(name = "placed", param_kind = map)]
+    async fn placed(&self, run: RunId, files: Vec<PlacedFile>) -> RpcResult<ApplyReply>;
+
+    /// An editor took out of its buffers what it had brought in; what it saved of it meanwhile is its own again to save.
+    #[method(name = "taken_out", param_kind = map)]
+    async fn taken_out(&self, run: RunId) -> RpcResult<UndoReply>;
 
     /// Tries a failed task, or all failed tasks of a run, again.
     #[method(name = "retry", param_kind = map)]

@@ -91,6 +91,19 @@ pub struct ApplyReply {
     pub decision_id: Option<DecisionId>,
 }
 
+/// A file of a result that an editor has in its buffers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlacedFile {
+    /// Relative to the checkout's top folder.
+    pub path: String,
+    /// As saving it would have written it before; `None` where there was no such file.
+    #[serde(default)]
+    pub before: Option<String>,
+    /// As saving it would write it now; `None` where the file goes.
+    #[serde(default)]
+    pub after: Option<String>,
+}
+
 /// A run's result left the checkout again, or why it did not.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UndoReply {

@@ -66,6 +66,9 @@ impl std::error::Error for ConnectError {}
 /// How long a daemon may take from its start to its first answer, and an older one to end.
 const START_MAX: Duration = Duration::from_secs(20);
 
+/// How long the doctor may look.
+const DOCTOR_MAX: Duration = Duration::from_secs(20);
+
 /// Between two looks for a daemon that somebody else is starting.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
@@ -136,6 +139,22 @@ async fn reach(options: &ConnectOptions) -> Result<(UnixStream, Welcome), Connec
             let log = places.runtime.join("daemon.log");
             return Err(unavailable("the daemon did not answer in time", &format!("see {}", log.display())));
         }
+    }
+}
+
+/// What `orchestrator doctor` says in a folder. It is this program, run again, so that a face says what a terminal says.
+pub async fn doctor(folder: &std::path::Path) -> Result<String, ApiError> {
+    let exe =
+        crate::daemon::own_program().map_err(|error| unavailable(error.to_string(), "reinstall the program").0)?;
+    let mut command = Command::new(exe);
+    command.arg("--in").arg(folder).arg("doctor").stdin(Stdio::null());
+    let said = tokio::time::timeout(DOCTOR_MAX, tokio::task::spawn_blocking(move || command.output())).await;
+    match said.map(|said| said.unwrap_or_else(|error| Err(io::Error::other(error)))) {
+        // It ends with another status where something fails; what it says is what was asked for.
+        Ok(Ok(said)) if !said.stdout.is_empty() => Ok(String::from_utf8_lossy(&said.stdout).into_owned()),
+        Ok(Ok(said)) => Err(unavailable(String::from_utf8_lossy(&said.stderr).trim().to_owned(), "").0),
+        Ok(Err(error)) => Err(unavailable(error.to_string(), "run `orchestrator doctor` in a terminal").0),
+        Err(_) => Err(unavailable("it did not answer in time", "run `orchestrator doctor` in a terminal").0),
     }
 }
 

@@ -78,6 +78,8 @@ mod tests {
             merged: "m".into(),
             paths: Vec::new(),
             at: now,
+            in_editor: false,
+            unsaved: Vec::new(),
             undone_at: None,
         };
         state.evolve(now, &Event::Applied { run: RunId(1), apply: apply.clone() });

@@ -88,8 +88,17 @@ pub enum Command {
         /// A session says so: where the run's mode wants a person's word, one is asked.
         asks: bool,
     },
+    /// An editor has the result in its buffers; both trees are made already.
+    Placed {
+        /// Which run.
+        run: RunId,
+        /// What it put there.
+        apply: Apply,
+    },
     /// Take the newest apply back.
     Undo(RunId),
+    /// An editor took the newest apply, which it had made, out of its buffers.
+    TakenOut(RunId),
     /// Allow, or no longer allow, the commands found in the workspace's files.
     Trust {
         /// The hash over those files; `None` takes it back.

@@ -427,6 +427,12 @@ pub struct Apply {
     pub paths: Vec<String>,
     /// When.
     pub at: Timestamp,
+    /// An editor has it in its buffers, saved or not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_editor: bool,
+    /// Of those paths, the ones that taking it back found unsaved in the editor.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unsaved: Vec<String>,
     /// When it was taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undone_at: Option<Timestamp>,

@@ -883,6 +883,7 @@ impl State {
             Event::Applied { run, apply } => {
                 self.change(*run, |run| {
                     run.bringing = None;
+                    run.refusal = None;
                     run.applies.push(apply.clone());
                 });
                 self.ask_no_more(*run);
@@ -893,11 +894,15 @@ impl State {
                     run.refusal = None;
                 });
             }
-            Event::Undone { run, number, .. } => {
+            Event::Undone { run, number, paths } => {
                 self.change(*run, |run| {
                     run.bringing = None;
+                    run.refusal = None;
                     for apply in run.applies.iter_mut().filter(|apply| apply.number == *number) {
                         apply.undone_at = Some(at);
+                        if apply.in_editor {
+                            apply.unsaved = apply.paths.iter().filter(|path| !paths.contains(path)).cloned().collect();
+                        }
                     }
                 });
                 self.index.regretted.push_back((*run, *number));

@@ -14,7 +14,7 @@ use super::{
     job::End,
     plan,
     plan::spec::TaskSpec,
-    run::{Request, Run, RunState, Trigger},
+    run::{Apply, Request, Run, RunState, Trigger},
     state::{Checkpoint, State},
     task::{Attempt, Phase, Settled, Task, TaskState},
 };
@@ -51,7 +51,9 @@ pub fn command(state: &State, command: Command, ctx: &mut Ctx) -> Result<(Vec<Ev
         Command::Retry { run, task } => retry(state, run, task),
         Command::Apply { run, tasks, asks: false } => apply(state, run, tasks),
         Command::Apply { run, tasks, asks: true } => ask_to_apply(state, run, tasks, ctx),
+        Command::Placed { run, apply } => placed(state, run, apply),
         Command::Undo(run) => undo(state, run),
+        Command::TakenOut(run) => taken_out(state, run),
         Command::Trust { hash } => Ok((vec![Event::Trusted { hash }], Reply::None)),
         Command::SaveCheckpoint { run, label, position } => save(state, run, label, position, ctx),
         Command::CollectGarbage => {
@@ -397,6 +399,28 @@ pub(super) fn apply(state: &State, id: RunId, tasks: Vec<TaskId>) -> Result<(Vec
     }
     let number = run.applies.last().map_or(0, |apply| apply.number) + 1;
     Ok((vec![Event::ApplyBegun { run: id, tasks, number }], Reply::None))
+}
+
+/// What an editor wrote into its buffers is in the checkout as soon as the user saves: it is an apply that is over.
+fn placed(state: &State, id: RunId, mut placed: Apply) -> Result<(Vec<Event>, Reply), Rejection> {
+    apply(state, id, placed.tasks.clone())?;
+    placed.number = state.runs[&id].applies.last().map_or(0, |apply| apply.number) + 1;
+    Ok((vec![Event::Applied { run: id, apply: placed }], Reply::None))
+}
+
+/// The editor has done it; there is nothing to write.
+fn taken_out(state: &State, id: RunId) -> Result<(Vec<Event>, Reply), Rejection> {
+    undo(state, id)?;
+    let applies = state.runs[&id].applies.iter().rev();
+    match applies.into_iter().find(|apply| apply.undone_at.is_none()) {
+        Some(apply) if apply.in_editor => {
+            Ok((vec![Event::Undone { run: id, number: apply.number, paths: apply.paths.clone() }], Reply::None))
+        }
+        _ => {
+            let hint = format!("orchestrator undo {id} takes it out");
+            Err(Rejection::Invalid(format!("{id} was not brought in by an editor"), hint))
+        }
+    }
 }
 
 fn undo(state: &State, id: RunId) -> Result<(Vec<Event>, Reply), Rejection> {

@@ -17,8 +17,8 @@ use super::{
     },
     facts,
     lanes::{
-        ApplyPlan, LaneError, Merge, Oid, Prepare, PreparedLane, Repo, Snapshot, SnapshotOptions, UndoPlan, Undone,
-        linked, nanos,
+        ApplyPlan, LaneError, Merge, Oid, Placed, Prepare, PreparedLane, Repo, Snapshot, SnapshotOptions, UndoPlan,
+        Undone, linked, nanos,
     },
     main_loop::Wake,
     notify, ports, reconcile,
@@ -963,9 +963,39 @@ fn apply(repo: &Repo, plan: ApplyPlanOf) -> Result<Report, LaneError> {
         merged: applied.merged_tree.into(),
         paths: texts(&applied.paths),
         at: now(),
+        in_editor: false,
+        unsaved: Vec::new(),
         undone_at: None,
     };
     Ok(Report::Applied { run, apply })
+}
+
+/// The apply that an editor made in its buffers. Its number is given where it becomes an event.
+pub fn placed(
+    repo: &Repo,
+    run: RunId,
+    checkout: PathBuf,
+    base: &str,
+    result: &str,
+    files: &[Placed],
+    options: SnapshotOptions,
+) -> Result<Apply, LaneError> {
+    // Nothing is written, so nothing is staged.
+    let plan =
+        ApplyPlan { checkout, base: base.parse()?, result: result.parse()?, run, staging: PathBuf::new(), options };
+    let applied = repo.placed(&plan, files)?;
+    Ok(Apply {
+        number: 0,
+        result: result.to_owned(),
+        tasks: Vec::new(),
+        before: applied.before.into(),
+        merged: applied.merged_tree.into(),
+        paths: texts(&applied.paths),
+        at: now(),
+        in_editor: true,
+        unsaved: Vec::new(),
+        undone_at: None,
+    })
 }
 
 fn undo(repo: &Repo, run: RunId, checkout: PathBuf, apply: &Apply, staging: PathBuf) -> Result<Report, LaneError> {
@@ -975,7 +1005,14 @@ fn undo(repo: &Repo, run: RunId, checkout: PathBuf, apply: &Apply, staging: Path
         Undone::Already => Report::Undone { run, number: apply.number, paths: Vec::new() },
         Undone::Refused { edited } => {
             let paths = edited.iter().map(ToString::to_string).collect();
-            Report::UndoRefused { run, why: "these files were edited since the apply".to_owned(), paths }
+            let why = match apply.in_editor {
+                false => "these files were edited since the apply",
+                true => {
+                    "these files were edited since an editor brought it in, or it did not save them: take it out there \
+                     (`Take a result out again`), or save and try again"
+                }
+            };
+            Report::UndoRefused { run, why: why.to_owned(), paths }
         }
     })
 }

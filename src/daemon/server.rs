@@ -327,15 +327,19 @@ impl Session {
         .await
     }
 
+    fn snapshot_options(&self) -> super::lanes::SnapshotOptions {
+        super::lanes::SnapshotOptions {
+            file_bytes_max: self.shared.config.lanes.max_file_mb << 20,
+            ..super::lanes::SnapshotOptions::default()
+        }
+    }
+
     /// Looks at the repository now, on a blocking thread.
     async fn look(&self) -> Result<crate::core::facts::Facts, ApiError> {
         let greeted = self.greeted(Act::Read)?;
         let (repo, checkout) = (greeted.workspace.repo.clone(), greeted.checkout.clone());
         let path_var = greeted.env.get("PATH").cloned().unwrap_or_default();
-        let options = super::lanes::SnapshotOptions {
-            file_bytes_max: self.shared.config.lanes.max_file_mb << 20,
-            ..super::lanes::SnapshotOptions::default()
-        };
+        let options = self.snapshot_options();
         let looked = tokio::task::spawn_blocking(move || {
             effects::look(&repo, &checkout, "refs/orchestrator/look/base", &BTreeMap::new(), &options, &path_var)
         });
@@ -706,6 +710,38 @@ impl OrchestratorApiServer for Session {
         let answer = self.until(move |view| match view.run(run) {
             Ok(found) => convert::apply_reply(view, run, &tasks, &[brought(found)?]).map(Ok),
             Err(error) => Some(Err(error)),
+        });
+        Ok(answer.await?)
+    }
+
+    async fn placed(&self, run: RunId, files: Vec<PlacedFile>) -> RpcResult<ApplyReply> {
+        // What an undo writes is what was said here: a person's editor may say it, a model's session may not.
+        let repo = self.greeted(Act::Govern)?.workspace.repo.clone();
+        let files = convert::placed(files)?;
+        let (checkout, base, result) = self
+            .read(move |view| {
+                let run = view.run(run)?;
+                let base = run.base.as_ref().map(|base| base.commit.clone()).unwrap_or_default();
+                let result = run.tip.as_ref().map(|tip| tip.commit.clone()).unwrap_or_default();
+                Ok((run.request.checkout.clone(), base, result))
+            })
+            .await?;
+        let options = self.snapshot_options();
+        let made =
+            tokio::task::spawn_blocking(move || effects::placed(&repo, run, checkout, &base, &result, &files, options));
+        let made = made.await.map_err(|error| ApiError::new(Code::Internal, error.to_string(), ""))?;
+        let apply = made.map_err(|error| ApiError::new(Code::Unavailable, error.to_string(), ""))?;
+        let answer = self.command(Act::Govern, Command::Placed { run, apply }, move |view, _| {
+            let brought = brought(view.run(run)?).and_then(|event| convert::apply_reply(view, run, &[], &[event]));
+            brought.ok_or_else(|| ApiError::new(Code::Internal, format!("{run} was not recorded as applied"), ""))
+        });
+        Ok(answer.await?)
+    }
+
+    async fn taken_out(&self, run: RunId) -> RpcResult<UndoReply> {
+        let answer = self.command(Act::Govern, Command::TakenOut(run), move |view, _| {
+            let back = brought_back(view.run(run)?).and_then(|event| convert::undo_reply(view, run, &[event]));
+            back.ok_or_else(|| ApiError::new(Code::Internal, format!("{run} was not recorded as taken out"), ""))
         });
         Ok(answer.await?)
     }
@@ -1104,7 +1140,8 @@ fn brought_back(run: &Run) -> Option<Event> {
         (None, None) => {
             let last =
                 run.applies.iter().filter(|apply| apply.undone_at.is_some()).max_by_key(|apply| apply.undone_at)?;
-            Some(Event::Undone { run: run.id, number: last.number, paths: last.paths.clone() })
+            let paths = last.paths.iter().filter(|path| !last.unsaved.contains(path)).cloned().collect();
+            Some(Event::Undone { run: run.id, number: last.number, paths })
         }
     }
 }

@@ -14,9 +14,12 @@ use super::{
     shared::{Level, Shared},
 };
 use crate::{
-    api::{ApiError, ApplyReply, DiffReply},
+    api::{ApiError, ApplyReply, DiffReply, PlacedFile},
     ids::{RunId, TaskId},
 };
+
+/// A byte order mark.
+const MARK: &str = "\u{feff}";
 
 /// Brings it in and says what came of it. It may wait for the user, so nobody waits for it.
 pub async fn bring(shared: &Arc<Shared>, run: RunId, tasks: Option<Vec<TaskId>>) {
@@ -40,7 +43,20 @@ async fn brought(shared: &Arc<Shared>, run: RunId, tasks: Option<Vec<TaskId>>) -
         false => edit(shared, run, &checkout, diff.patch.as_deref().unwrap_or_default()).await,
     };
     let why = match made {
-        Ok((edit, files)) => return Ok(send(shared, run, edit, files).await),
+        Ok((edit, files)) => {
+            let count = plural(files.len());
+            if let Err(why) = send(shared, &format!("Orchestrator: bring in {run}"), edit).await {
+                return Ok((Level::Warning, format!("{run} was not brought in; the editor refused: {why}")));
+            }
+            let back = match record(shared, run, &checkout, files).await {
+                Ok(()) => format!("`orchestrator undo {run}` takes it out again, saved or not"),
+                Err(error) => {
+                    tracing::info!(%error, "the daemon does not know that the editor has a result");
+                    "the editor's undo takes it back".to_owned()
+                }
+            };
+            return Ok((Level::Info, format!("{run} is in the editor: {count} changed, not saved yet; {back}")));
+        }
         Err(why) => why,
     };
     let unsaved = unsaved(shared, touched).await;
@@ -57,8 +73,130 @@ async fn brought(shared: &Arc<Shared>, run: RunId, tasks: Option<Vec<TaskId>>) -
     Ok((level, reply.summary))
 }
 
-/// The edit that brings a patch into what the editor has now, or why there is none.
-async fn edit(shared: &Arc<Shared>, run: RunId, checkout: &Path, patch: &str) -> Result<(Value, usize), String> {
+/// A file of a result as the editor took it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// From the checkout's top folder.
+    path: String,
+    /// The editor's text before; nothing where there was no such file.
+    before: Option<String>,
+    /// The editor's text then; nothing where the file goes.
+    after: Option<String>,
+}
+
+/// Tells the daemon what the editor has now, so that whoever undoes the run undoes that, and remembers it here.
+async fn record(shared: &Arc<Shared>, run: RunId, checkout: &Path, files: Vec<Placed>) -> Result<(), ApiError> {
+    let placed: Vec<PlacedFile> = files
+        .iter()
+        .map(|file| {
+            let saved = |text: &Option<String>| text.as_ref().map(|text| as_saved(&checkout.join(&file.path), text));
+            PlacedFile { path: file.path.clone(), before: saved(&file.before), after: saved(&file.after) }
+        })
+        .collect();
+    shared.placed().insert(run, files);
+    let daemon = shared.daemon().await?;
+    let _: ApplyReply = daemon.call("placed", json!({"run": run, "files": placed})).await?;
+    Ok(())
+}
+
+/// Editors keep a byte order mark to themselves; saving puts it back.
+fn as_saved(path: &Path, text: &str) -> String {
+    match std::fs::read(path) {
+        Ok(bytes) if bytes.starts_with(MARK.as_bytes()) && !text.starts_with(MARK) => format!("{MARK}{text}"),
+        _ => text.to_owned(),
+    }
+}
+
+/// Takes a result out again: from the editor where that has it unsaved, else from the disk.
+pub async fn take_out(shared: &Arc<Shared>, run: RunId) -> Result<Value, ApiError> {
+    let (daemon, checkout) = shared.daemon_and_checkout().await?;
+    let placed = shared.placed().get(&run).cloned().unwrap_or_default();
+    let touched: Vec<PathBuf> = placed.iter().map(|file| checkout.join(&file.path)).collect();
+    if touched.is_empty() || unsaved(shared, touched).await.is_empty() {
+        let reply: Value = daemon.call("undo", json!({"run": run})).await?;
+        if reply["undone"] == true {
+            shared.placed().remove(&run);
+        }
+        return Ok(reply);
+    }
+    let shared = shared.clone();
+    tokio::spawn(async move {
+        match taken_out(&shared, run, &checkout, placed).await {
+            Ok((level, message)) => shared.tell(level, &message),
+            Err(error) => shared.tell_refusal(&error),
+        }
+    });
+    Ok(json!({"summary": format!("{run} is being taken out of the editor"), "request_id": run}))
+}
+
+/// The way back of [`brought`]: all files, or none where one was edited since.
+async fn taken_out(
+    shared: &Arc<Shared>,
+    run: RunId,
+    checkout: &Path,
+    placed: Vec<Placed>,
+) -> Result<(Level, String), ApiError> {
+    let (mut ready, mut edited) = (Vec::new(), Vec::new());
+    for file in placed {
+        let now = match now(shared, checkout.join(&file.path)).await {
+            Ok(now) => now,
+            Err(why) => {
+                edited.push(format!("{} ({why})", file.path));
+                continue;
+            }
+        };
+        let bare = |text: &Option<String>| text.as_ref().map(|text| text.trim_start_matches(MARK).to_owned());
+        let text = bare(&now.text);
+        let (before, after) = (bare(&file.before), bare(&file.after));
+        if text == before {
+            continue;
+        }
+        if text != after {
+            edited.push(file.path);
+            continue;
+        }
+        let change = match (&before, &after) {
+            (None, _) => Change::Deleted,
+            (_, None) => Change::Added,
+            _ => Change::Modified,
+        };
+        let text = now.text.unwrap_or_default();
+        let edits = edits::between(&text, before.as_deref().unwrap_or_default());
+        let version = now.version.filter(|_| change != Change::Added);
+        ready.push(Ready { uri: now.uri, version, text, change, edits });
+    }
+    if !edited.is_empty() {
+        let edited = edited.join(", ");
+        let message = format!(
+            "{run} was not taken out, nothing is changed: edited since it was brought in: {edited}; \
+             take those edits back, or change the lines by hand"
+        );
+        return Ok((Level::Warning, message));
+    }
+    let count = plural(ready.len());
+    if !ready.is_empty() {
+        let edit = match edits::workspace_edit(&ready, &shared.can(), &format!("Orchestrator: {run} taken out")) {
+            Ok(edit) => edit,
+            Err(why) => return Ok((Level::Warning, format!("{run} was not taken out, nothing is changed: {why}"))),
+        };
+        if let Err(why) = send(shared, &format!("Orchestrator: take out {run}"), edit).await {
+            return Ok((Level::Warning, format!("{run} was not taken out; the editor refused: {why}")));
+        }
+    }
+    shared.placed().remove(&run);
+    // It may be out on disk by a terminal's word already; then the editor was all that was left.
+    if let Err(error) = shared.daemon().await?.call::<Value>("taken_out", json!({"run": run})).await {
+        tracing::info!(%error, "the daemon has nothing to take out");
+    }
+    Ok((Level::Info, format!("{run} is out of the editor again: {count} changed back, not saved yet")))
+}
+
+fn plural(files: usize) -> String {
+    if files == 1 { "1 file".to_owned() } else { format!("{files} files") }
+}
+
+/// The edit that brings a patch into what the editor has now, and what it makes of which file; or why there is none.
+async fn edit(shared: &Arc<Shared>, run: RunId, checkout: &Path, patch: &str) -> Result<(Value, Vec<Placed>), String> {
     let patches = edits::parse(patch)?;
     let mut ready = Vec::new();
     for patch in &patches {
@@ -67,7 +205,12 @@ async fn edit(shared: &Arc<Shared>, run: RunId, checkout: &Path, patch: &str) ->
     }
     let label = format!("Orchestrator: {run}");
     let edit = edits::workspace_edit(&ready, &shared.can(), &label).map_err(str::to_owned)?;
-    Ok((edit, ready.len()))
+    let placed = |(patch, ready): (FilePatch, Ready)| Placed {
+        path: patch.path,
+        after: (ready.change != Change::Deleted).then(|| edits::with_edits(&ready.text, &ready.edits)),
+        before: (ready.change != Change::Added).then_some(ready.text),
+    };
+    Ok((edit, patches.into_iter().zip(ready).map(placed).collect()))
 }
 
 /// A file as the editor has it, or else the disk.
@@ -99,27 +242,20 @@ fn fitted(patch: &FilePatch, now: Now) -> Result<Ready, String> {
     Ok(Ready { uri: now.uri, version, text: now.text.unwrap_or_default(), change: patch.change, edits })
 }
 
-/// Gives the edit to the editor. It may show it to the user first, so its answer takes what it takes.
-async fn send(shared: &Arc<Shared>, run: RunId, edit: Value, files: usize) -> (Level, String) {
-    let label = format!("Orchestrator: bring in {run}");
+/// Gives the edit to the editor; the error is its reason not to take it. It may show it to the user first, so its answer
+/// takes what it takes.
+async fn send(shared: &Arc<Shared>, label: &str, edit: Value) -> Result<(), String> {
     let (_, answer) = shared.outbox.request("workspace/applyEdit", json!({"label": label, "edit": edit}));
-    let files = if files == 1 { "1 file".to_owned() } else { format!("{files} files") };
     let answer = match answer.await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => error,
         Err(_) => Value::Null,
     };
     match answer.get("applied").and_then(Value::as_bool) {
-        Some(true) => (
-            Level::Info,
-            format!(
-                "{run} is in the editor: {files} changed, not saved yet; undo takes it back as long as you do not save"
-            ),
-        ),
+        Some(true) => Ok(()),
         _ => {
             let why = ["failureReason", "message"].iter().find_map(|name| answer.get(name)?.as_str());
-            let why = why.unwrap_or("it gave no reason");
-            (Level::Warning, format!("{run} was not brought in; the editor refused: {why}"))
+            Err(why.unwrap_or("it gave no reason").to_owned())
         }
     }
 }
@@ -154,7 +290,6 @@ pub async fn unsaved(shared: &Arc<Shared>, paths: Vec<PathBuf>) -> Vec<Unsaved> 
 
 /// A buffer beside its file. Editors keep a byte order mark to themselves; saving puts it back.
 fn compared(root: &Path, path: &Path, text: &str) -> Option<Unsaved> {
-    const MARK: &str = "\u{feff}";
     let text = text.strip_prefix(MARK).unwrap_or(text);
     let as_saved = match std::fs::read(path) {
         Err(_) => Some(text.to_owned()),

@@ -56,7 +56,8 @@ pub const CALLS: &[&str] = &[
 ];
 
 /// Commands that are no calls: a request with a place in a file, the next question, and documents.
-const OWN: &[&str] = &["run", "decide", "show_plan", "show_report", "show_diff", "show_log"];
+const OWN: &[&str] =
+    &["run", "decide", "show_plan", "show_report", "show_diff", "show_log", "show_why", "show_explanation", "doctor"];
 
 /// Every command, as the editor hears of it.
 pub fn names() -> Vec<String> {
@@ -114,6 +115,9 @@ pub async fn execute(shared: &Arc<Shared>, command: &str, arguments: &[Value]) -
         "show_report" => page(shared, command, arguments, "run", Page::Report).await,
         "show_diff" => page(shared, command, arguments, "run", Page::Diff).await,
         "show_log" => page(shared, command, arguments, "id", Page::Log).await,
+        "show_why" => page(shared, command, arguments, "id", Page::Why).await,
+        "show_explanation" => page(shared, command, arguments, "description", Page::Explain).await,
+        "doctor" => shown(shared, Page::Doctor).await,
         "apply" => {
             let parameters = convert::parameters(command, arguments)?;
             let run: RunId = convert::parameter(command, &parameters, "run")?;
@@ -124,6 +128,10 @@ pub async fn execute(shared: &Arc<Shared>, command: &str, arguments: &[Value]) -
             let shared = shared.clone();
             tokio::spawn(async move { bring::bring(&shared, run, tasks).await });
             Ok(json!({"summary": format!("{run} is being brought in"), "request_id": run, "files": diff["files"]}))
+        }
+        "undo" => {
+            let parameters = convert::parameters(command, arguments)?;
+            bring::take_out(shared, convert::parameter(command, &parameters, "run")?).await
         }
         call if READS.contains(&call) => read(shared, command, call, arguments).await,
         call if CALLS.contains(&call) => {
@@ -182,9 +190,13 @@ async fn page<T: serde::de::DeserializeOwned>(
     of: impl Fn(T) -> Page,
 ) -> Result<Value, ApiError> {
     let parameters = convert::parameters(command, arguments)?;
-    let page = of(convert::parameter(command, &parameters, name)?);
+    shown(shared, of(convert::parameter(command, &parameters, name)?)).await
+}
+
+async fn shown(shared: &Arc<Shared>, page: Page) -> Result<Value, ApiError> {
+    let name = page.uri();
     let uri = pages::show(shared, page).await?;
-    Ok(json!({"summary": format!("{} is shown", page.uri()), "uri": uri}))
+    Ok(json!({"summary": format!("{name} is shown"), "uri": uri}))
 }
 
 #[cfg(test)]
@@ -195,8 +207,8 @@ mod tests {
     #[test]
     fn every_call_is_a_command_or_left_out_on_purpose() {
         // The second carries the answer of a form at a model's host (`mcp/`); an editor says `submit_decision`. The third
-        // is asked by Claude Code's hook.
-        let not_ours = ["hello", "answer_decision", "judge_ask"];
+        // is asked by Claude Code's hook. The last two are said by `apply` and `undo`.
+        let not_ours = ["hello", "answer_decision", "judge_ask", "placed", "taken_out"];
         let contract = include_str!("../api/mod.rs");
         let calls: Vec<&str> =
             contract.split("#[method(name = \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();

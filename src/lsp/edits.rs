@@ -267,13 +267,23 @@ fn place(lines: &[&str], old: &[&str], from: usize, wanted: usize) -> Option<usi
 }
 
 /// A text with its edits: what the buffer becomes.
-#[cfg(test)]
-fn with_edits(text: &str, edits: &[Edit]) -> String {
+pub fn with_edits(text: &str, edits: &[Edit]) -> String {
     let mut lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
     for edit in edits.iter().rev() {
         lines.splice(edit.first..edit.end, [edit.text.clone()]);
     }
     lines.concat()
+}
+
+/// The one edit that makes a text another: the lines between those that both begin and end with.
+pub fn between(from: &str, to: &str) -> Vec<Edit> {
+    let (old, new): (Vec<&str>, Vec<&str>) = (from.split_inclusive('\n').collect(), to.split_inclusive('\n').collect());
+    let same = old.iter().zip(&new).take_while(|(old, new)| old == new).count();
+    let behind = old[same..].iter().rev().zip(new[same..].iter().rev()).take_while(|(old, new)| old == new).count();
+    if (same, same) == (old.len() - behind, new.len() - behind) {
+        return Vec::new();
+    }
+    vec![Edit { first: same, end: old.len() - behind, text: new[same..new.len() - behind].concat() }]
 }
 
 /// One file of an edit, ready to be said.

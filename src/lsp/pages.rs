@@ -1,4 +1,4 @@
-//! Plan, report, log and diff as read-only documents of the editor: served where it can ask us, a file where it cannot.
+//! What there is to read, as read-only documents of the editor: served where it can ask us, a file where it cannot.
 
 use std::{fmt::Write, path::PathBuf, sync::Arc, time::Duration};
 
@@ -9,8 +9,11 @@ use super::{
     shared::{Level, Shared},
 };
 use crate::{
-    api::{ApiError, Code, DiffReply, LogId, LogReply, PlanReply, PlanView, Report},
-    client::link::Link,
+    api::{
+        ApiError, Code, DiffReply, LogId, LogReply, PlanReply, PlanView, Report, result::WhyReply,
+        session::ExplainReply,
+    },
+    client,
     config::{Config, Places, create_private},
     ids::RunId,
 };
@@ -22,7 +25,7 @@ pub const SCHEME: &str = "orchestrator";
 const SHOW_MAX: Duration = Duration::from_secs(2);
 
 /// One document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Page {
     /// A run's plan.
     Plan(RunId),
@@ -32,21 +35,30 @@ pub enum Page {
     Diff(RunId),
     /// The output of a task.
     Log(LogId),
+    /// Why something is as it is: a run, a task, an attempt or a decision, by its id.
+    Why(String),
+    /// What a request would be taken for.
+    Explain(String),
+    /// What is well and what is not on this machine.
+    Doctor,
 }
 
 impl Page {
     /// Its address: `orchestrator:/plan/R-3.md`.
-    pub fn uri(self) -> String {
+    pub fn uri(&self) -> String {
         let (kind, name) = self.place();
         format!("{SCHEME}:/{kind}/{name}")
     }
 
-    fn place(self) -> (&'static str, String) {
+    fn place(&self) -> (&'static str, String) {
         match self {
             Page::Plan(run) => ("plan", format!("{run}.md")),
             Page::Report(run) => ("report", format!("{run}.md")),
             Page::Diff(run) => ("diff", format!("{run}.diff")),
             Page::Log(id) => ("log", format!("{id}.log")),
+            Page::Why(id) => ("why", format!("{id}.md")),
+            Page::Explain(request) => ("explain", format!("{}.md", encoded(request))),
+            Page::Doctor => ("doctor", "this-machine.txt".to_owned()),
         }
     }
 
@@ -60,14 +72,25 @@ impl Page {
             "report" => id.parse().ok().map(Page::Report),
             "diff" => id.parse().ok().map(Page::Diff),
             "log" => id.parse().ok().map(Page::Log),
+            "why" => is_id(id).then(|| Page::Why(id.to_owned())),
+            "explain" => decoded(id).map(Page::Explain),
+            "doctor" => Some(Page::Doctor),
             _ => None,
         }
     }
 
     /// Its text as of now.
-    pub async fn text(self, daemon: &Link) -> Result<String, ApiError> {
+    pub async fn text(&self, shared: &Shared) -> Result<String, ApiError> {
+        // It works without a daemon, because one looks at it when there is none.
+        if *self == Page::Doctor {
+            return client::doctor(shared.root()).await;
+        }
+        let daemon = shared.daemon().await?;
         Ok(match self {
-            Page::Plan(run) => plan(run, &daemon.call::<PlanReply>("get_plan", json!({"run": run})).await?.plan),
+            Page::Doctor => String::new(),
+            Page::Why(id) => why(&daemon.call("why", json!({"id": id})).await?),
+            Page::Explain(text) => explain(&daemon.call("explain_request", json!({"text": text})).await?),
+            Page::Plan(run) => plan(*run, &daemon.call::<PlanReply>("get_plan", json!({"run": run})).await?.plan),
             Page::Report(run) => report(&daemon.call("get_report", json!({"run": run})).await?),
             Page::Diff(run) => {
                 let diff: DiffReply = daemon.call("diff", json!({"run": run})).await?;
@@ -89,14 +112,14 @@ impl Page {
 
 /// Opens a page in the editor and comes back with its address. The editor opens it in its own time.
 pub async fn show(shared: &Arc<Shared>, page: Page) -> Result<String, ApiError> {
-    let daemon = shared.daemon().await?;
     // Asked for now, so that a run that is not there is refused here and not in an empty buffer.
-    let text = page.text(&daemon).await?;
+    let text = page.text(shared).await?;
     let can = shared.can();
     let uri = match can.served_documents && can.show_document {
         true => page.uri(),
         false => {
-            let file = tokio::task::spawn_blocking(move || write(page, &text)).await;
+            let page = page.clone();
+            let file = tokio::task::spawn_blocking(move || write(&page, &text)).await;
             let file = file.map_err(|error| ApiError::new(Code::Internal, error.to_string(), ""))??;
             uri_of(&file).unwrap_or_else(|| file.display().to_string())
         }
@@ -124,14 +147,18 @@ pub async fn show_or_tell(shared: &Arc<Shared>, page: Page) {
 }
 
 /// Writes a page below our state folder, for the user's eyes only and not to be edited.
-fn write(page: Page, text: &str) -> Result<PathBuf, ApiError> {
+fn write(page: &Page, text: &str) -> Result<PathBuf, ApiError> {
     use std::os::unix::fs::PermissionsExt;
     let of_config = |error: crate::config::ConfigError| ApiError::new(Code::Unavailable, error.message, error.hint);
     let places = Places::find().map_err(of_config)?;
     let places = Config::load(&places).map_err(of_config)?.places(places);
     let (kind, name) = page.place();
     let folder = places.state.join("pages");
-    let file = folder.join(format!("{kind}-{name}"));
+    // Names of files are short; of a request the latest explanation is kept.
+    let file = folder.join(match page {
+        Page::Explain(_) => "explain-request.md".to_owned(),
+        _ => format!("{kind}-{name}"),
+    });
     let written = || {
         create_private(&folder)?;
         let mut new = tempfile::NamedTempFile::new_in(&folder)?;
@@ -146,6 +173,84 @@ fn write(page: Page, text: &str) -> Result<PathBuf, ApiError> {
             Err(ApiError::new(Code::Unavailable, message, "look at `orchestrator doctor`"))
         }
     }
+}
+
+/// A text as the last part of an address.
+fn encoded(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        match byte.is_ascii_alphanumeric() || byte == b'-' {
+            true => out.push(char::from(byte)),
+            false => drop(write!(out, "%{byte:02X}")),
+        }
+    }
+    out
+}
+
+fn decoded(text: &str) -> Option<String> {
+    let (mut out, mut rest) = (Vec::new(), text.as_bytes());
+    while let Some((byte, behind)) = rest.split_first() {
+        rest = match byte {
+            b'%' => {
+                let (digits, behind) = behind.split_at_checked(2)?;
+                out.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
+                behind
+            }
+            _ => {
+                out.push(*byte);
+                behind
+            }
+        };
+    }
+    String::from_utf8(out).ok()
+}
+
+/// Whether it has the form of an id: `R-3`, `T-4.2`.
+fn is_id(text: &str) -> bool {
+    text.split_once('-').is_some_and(|(kind, number)| {
+        matches!(kind, "R" | "T" | "D" | "C")
+            && !number.is_empty()
+            && number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+    })
+}
+
+fn why(why: &WhyReply) -> String {
+    let mut text = format!("# {}\n\n", why.summary);
+    for reason in &why.reasons {
+        let at = reason.at.map(|at| format!("{}: ", at.clock())).unwrap_or_default();
+        let _ = writeln!(text, "- {at}{}", reason.text.trim());
+        if !reason.tail.is_empty() {
+            let _ = writeln!(text, "\n```\n{}\n```\n", reason.tail.trim_end());
+        }
+    }
+    if let Some(decision) = &why.decision {
+        let _ = writeln!(text, "\n## {}\n", decision.question);
+        for option in &decision.options {
+            let _ = writeln!(text, "- `{}`: {}. {}", option.id, option.title, option.effect);
+        }
+    }
+    text
+}
+
+fn explain(explained: &ExplainReply) -> String {
+    let mut text = format!("# {}\n\n> {}\n", explained.summary, explained.text.trim().replace('\n', "\n> "));
+    if !explained.playbooks.is_empty() {
+        text.push_str("\n## Playbooks, best first\n\n");
+        for book in explained.playbooks.iter().take(8) {
+            let _ = writeln!(
+                text,
+                "- **{}** {:.2}: intent {:.2}, words {:.2}, facts {:.2}",
+                book.name, book.score, book.intent, book.words, book.facts
+            );
+        }
+    }
+    if let Some(plan) = &explained.plan {
+        text.push_str("\n## The plan\n\n");
+        for task in &plan.tasks {
+            let _ = writeln!(text, "- {} {}", task.id, task.title);
+        }
+    }
+    text
 }
 
 fn plan(run: RunId, plan: &PlanView) -> String {
@@ -226,12 +331,23 @@ mod tests {
             Page::Diff(RunId(12)),
             Page::Log("T-4".parse().unwrap()),
             Page::Log("T-4.2".parse().unwrap()),
+            Page::Why("D-7".to_owned()),
+            Page::Why("T-4.2".to_owned()),
+            Page::Explain("Füge 100% /tests hinzu.\nBitte. ☃".to_owned()),
+            Page::Doctor,
         ] {
-            assert_eq!(Page::of_uri(&page.uri()), Some(page), "{}", page.uri());
+            assert_eq!(Page::of_uri(&page.uri()), Some(page.clone()), "{}", page.uri());
         }
         assert_eq!(Page::of_uri("orchestrator:///plan/R-3.md"), Some(Page::Plan(RunId(3))), "as some editors write it");
-        for other in ["file:///plan/R-3.md", "orchestrator:/plan/T-3.md", "orchestrator:/plans/R-3.md", "orchestrator:"]
-        {
+        for other in [
+            "file:///plan/R-3.md",
+            "orchestrator:/plan/T-3.md",
+            "orchestrator:/plans/R-3.md",
+            "orchestrator:",
+            "orchestrator:/why/x.md",
+            "orchestrator:/why/R-.md",
+            "orchestrator:/explain/%zz.md",
+        ] {
             assert_eq!(Page::of_uri(other), None, "{other}");
         }
     }

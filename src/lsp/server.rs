@@ -158,11 +158,7 @@ impl Server {
             );
             return Err(convert::error(&error));
         };
-        let text = async {
-            let daemon = self.shared.daemon().await?;
-            page.text(&daemon).await
-        };
-        let text = text.await.map_err(|error| convert::error(&error))?;
+        let text = page.text(&self.shared).await.map_err(|error| convert::error(&error))?;
         self.shared.served().insert(uri.to_owned(), page);
         Ok(json!({"text": text}))
     }

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::{
+    bring::Placed,
     can::Can,
     documents::{Documents, path_of},
     follow::Wake,
@@ -23,6 +24,7 @@ use super::{
 use crate::{
     api::{ApiError, Code, Decision, session::ClientInfo},
     client::{ConnectOptions, link::Link},
+    ids::RunId,
 };
 
 /// How long a command waits for the daemon. Starting one takes a fraction of a second; it has its own bound as well.
@@ -54,6 +56,8 @@ pub struct Shared {
     decisions: Mutex<Vec<Decision>>,
     /// Pages that the editor has asked us for.
     served: Mutex<BTreeMap<String, Page>>,
+    /// What results of runs look like in the editor's buffers, since it took them.
+    placed: Mutex<BTreeMap<RunId, Vec<Placed>>>,
     /// Whether runs are under way.
     busy: AtomicBool,
 }
@@ -80,6 +84,7 @@ impl Shared {
             documents: Mutex::default(),
             decisions: Mutex::default(),
             served: Mutex::default(),
+            placed: Mutex::default(),
             busy: AtomicBool::new(false),
         }
     }
@@ -136,6 +141,11 @@ impl Shared {
     /// Pages that the editor has asked us for.
     pub fn served(&self) -> MutexGuard<'_, BTreeMap<String, Page>> {
         lock(&self.served)
+    }
+
+    /// What results of runs look like in the editor's buffers, since it took them.
+    pub fn placed(&self) -> MutexGuard<'_, BTreeMap<RunId, Vec<Placed>>> {
+        lock(&self.placed)
     }
 
     /// The decisions that are shown in a file, each with its line. What has no place of its own stands at the top.

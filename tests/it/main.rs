@@ -24,6 +24,7 @@ mod lsp;
 #[cfg(target_os = "linux")]
 mod mcp;
 mod own;
+mod pipe;
 mod playbooks;
 mod readme;
 mod scenario;

@@ -9,7 +9,7 @@ vim.api.nvim_create_user_command('Orchestrator', function(arguments)
 end, {
   nargs = '*',
   range = true,
-  desc = 'run, decide, status, cancel, apply, undo, diff, log, plan, report',
+  desc = 'run, decide, status, cancel, apply, undo, diff, log, plan, report, why, explain, doctor',
   complete = function(lead, line)
     return require('orchestrator').complete(lead, line)
   end,

@@ -69,7 +69,10 @@ pub fn status(task: &TaskStatus, width: usize, paint: Paint) -> String {
 
 /// The reasons behind a thing, in the order in which they took effect.
 pub fn why(reply: &WhyReply, width: usize, paint: Paint) -> String {
-    let mut text = format!("{} {}\n", paint.bold(&reply.id), one_line(&reply.summary));
+    let summary = one_line(&reply.summary);
+    // Most sentences begin with what was asked about.
+    let rest = summary.strip_prefix(&reply.id).map_or_else(|| format!(" {summary}"), str::to_owned);
+    let mut text = format!("{}{rest}\n", paint.bold(&reply.id));
     for reason in &reply.reasons {
         let at = reason.at.map(|at| at.clock()).unwrap_or_default();
         let _ = writeln!(text, "  {} {}", paint.dim(&format!("{at:<9}")), one_line(&reason.text));

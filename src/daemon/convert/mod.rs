@@ -48,7 +48,7 @@ pub use outcome::{
 };
 pub use plan::{analysis, plan_reply, plan_view};
 pub use report::{finding, report};
-pub use request::{Given, answer, process_request, submit_task};
+pub use request::{Given, answer, placed, process_request, submit_task};
 pub use run::{Surroundings, orchestrator_state, process_response, progress_report, run_line, run_list, session};
 pub use score::{ask_ruling, history, scorecard};
 pub use task::{task_response, task_status};

@@ -162,6 +162,10 @@ pub fn apply_reply(view: &View<'_>, id: RunId, tasks: &[TaskId], events: &[Event
         Event::Applied { run, apply } if *run == id => {
             let part = if tasks.is_empty() { String::new() } else { format!(" of {}", words::list(tasks, 5)) };
             let files = words::plural(apply.paths.len(), "file");
+            if apply.in_editor {
+                let summary = format!("{id} is in the editor: {files} changed there");
+                return Some(reply(summary, true, &apply.paths, &[]));
+            }
             let back = format!("take it back with `orchestrator undo {id}`");
             Some(reply(format!("{id}{part} is in the checkout: {files} written; {back}"), true, &apply.paths, &[]))
         }
@@ -184,9 +188,17 @@ pub fn undo_reply(view: &View<'_>, id: RunId, events: &[Event]) -> Option<UndoRe
         edited_since: edited_since.to_vec(),
     };
     events.iter().rev().find_map(|event| match event {
-        Event::Undone { run, paths, .. } if *run == id => {
+        Event::Undone { run, paths, number } if *run == id => {
             let files = words::plural(paths.len(), "file");
-            Some(reply(format!("{id} is out of the checkout again: {files} put back"), true, paths, &[]))
+            let apply = view.state.run(id).and_then(|run| run.applies.iter().find(|apply| apply.number == *number));
+            let mut summary = format!("{id} is out of the checkout again: {files} put back");
+            if let Some(apply) = apply.filter(|apply| !apply.unsaved.is_empty()) {
+                let unsaved = words::list(&apply.unsaved, 3);
+                summary.push_str(&format!(
+                    "; an editor had brought it in and did not save {unsaved}: what it shows of it, take out there"
+                ));
+            }
+            Some(reply(summary, true, paths, &[]))
         }
         Event::UndoRefused { run, why, paths } if *run == id => {
             let where_ = if paths.is_empty() { String::new() } else { format!(" ({})", words::list(paths, 3)) };

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::words::first_line;
 use crate::{
     api::{
-        ApiError, Code, ProcessRequest, TaskSubmission, UserDecisionResponse,
+        ApiError, Code, PlacedFile, ProcessRequest, TaskSubmission, UserDecisionResponse,
         decision::{Answerer, AnswererKind},
         request,
     },
@@ -28,6 +28,7 @@ use crate::{
         },
         run::{ApplyWish, ApprovePlan, Interaction, Mode, Request},
     },
+    daemon::lanes::Placed,
     ids::DecisionId,
     time::Timestamp,
 };
@@ -128,6 +129,36 @@ pub fn process_request(asked: ProcessRequest, given: &Given<'_>) -> Result<Reque
     request.plan_source = plan.as_ref().map(|_| "client".to_owned());
     request.plan = plan.map(Box::new);
     Ok(request)
+}
+
+/// What an editor brought into its buffers: files below the checkout, each once, and none of git's own.
+///
+/// # Errors
+/// INVALID, naming the path.
+pub fn placed(files: Vec<PlacedFile>) -> Result<Vec<Placed>, ApiError> {
+    let mut names = std::collections::BTreeSet::new();
+    let refused = |path: &str, why: &str| {
+        let message = format!("`files` names {path:?}, {why}");
+        Err(ApiError::new(Code::Invalid, message, "name each file once, as `diff` does").at_field("files"))
+    };
+    if files.is_empty() {
+        return refused("", "so nothing was placed");
+    }
+    let mut placed = Vec::new();
+    for PlacedFile { path, before, after } in files {
+        let plain = |part: Component<'_>| match part {
+            Component::Normal(name) => !name.eq_ignore_ascii_case(".git"),
+            _ => false,
+        };
+        if path.is_empty() || path.contains(['\0', '\n']) || !Path::new(&path).components().all(plain) {
+            return refused(&path, "which is no file of the checkout");
+        }
+        if !names.insert(path.clone()) {
+            return refused(&path, "twice");
+        }
+        placed.push(Placed { path, before, after });
+    }
+    Ok(placed)
 }
 
 /// What an editor has unsaved, by path from the workspace's root.

@@ -47,6 +47,17 @@ pub struct Applied {
     pub skipped: Vec<Skipped>,
 }
 
+/// A file that an editor has in its buffers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// From the checkout's top folder.
+    pub path: String,
+    /// Its text before; nothing where there was no such file.
+    pub before: Option<String>,
+    /// Its text then; nothing where the file goes.
+    pub after: Option<String>,
+}
+
 /// What to take out again: an application's own words.
 #[derive(Debug, Clone)]
 pub struct UndoPlan {
@@ -174,6 +185,31 @@ impl Repo {
         let number =
             self.record(plan.run, records.last().map_or(1, |last| last.number + 1), &before, &merged_commit)?;
         applied.conflicts = self.write(&plan.checkout, &compared, &plan.staging, go_on)?;
+        self.finish(plan.run, number, applied)
+    }
+
+    /// Writes down what an editor did in its buffers, as if it were an application: nothing is written. Whatever of it the
+    /// user saves can be taken out again like one.
+    pub fn placed(&self, plan: &ApplyPlan, files: &[Placed]) -> Result<Applied, LaneError> {
+        let CheckoutTree { tree, .. } = self.checkout_tree(&plan.checkout, &plan.options)?;
+        let side = |pick: fn(&Placed) -> Option<&str>| files.iter().map(move |file| (file.path.as_str(), pick(file)));
+        // The disk may have some of it already: editors make new files at once.
+        let before_tree = self.with_texts(&plan.checkout, &tree, side(|file| file.before.as_deref()))?;
+        let merged_tree = self.with_texts(&plan.checkout, &before_tree, side(|file| file.after.as_deref()))?;
+        let before = self.commit_tree(&before_tree, &[&plan.base], "The checkout as an editor had it before")?;
+        let merged = self.commit_tree(&merged_tree, &[&before, &plan.result], "The checkout with the result in it")?;
+        let number = self.records(plan.run)?.last().map_or(1, |last| last.number + 1);
+        let number = self.record(plan.run, number, &before, &merged)?;
+        let paths = files.iter().map(|file| PathBuf::from(&file.path)).collect();
+        let applied = Applied {
+            before,
+            merged_tree,
+            paths,
+            conflicts: Vec::new(),
+            already: false,
+            submodules: Vec::new(),
+            skipped: Vec::new(),
+        };
         self.finish(plan.run, number, applied)
     }
 

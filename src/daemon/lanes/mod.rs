@@ -48,7 +48,7 @@ use std::{ffi::OsStr, fmt, os::unix::ffi::OsStrExt, path::PathBuf, str::FromStr}
 
 use serde::{Deserialize, Serialize};
 
-pub use apply::{Applied, ApplyPlan, UndoPlan, Undone};
+pub use apply::{Applied, ApplyPlan, Placed, UndoPlan, Undone};
 pub use choose::{Skipped, SnapshotOptions, WhySkipped};
 pub use diff::{Diff, FileChange, Texts};
 pub use error::LaneError;

@@ -109,14 +109,42 @@ impl Repo {
                 unsaved.push((path.clone(), Some("it is not among the files that the run starts from".to_owned())));
                 continue;
             };
-            // By its path, so that line ends and filters are as for a saved file.
-            let saved = self.inner.git.call(["hash-object", "-w", "--stdin", "--path"]).arg(path);
-            let blob = saved.git_dir(&git_dir).work_tree(checkout).input(text.clone().into_bytes()).line()?;
+            let blob = self.as_saved(&git_dir, checkout, path, text)?;
             entries.extend_from_slice(format!("{mode} {blob}\t{path}\0").as_bytes());
             unsaved.push((path.clone(), None));
         }
         self.bare_call(["update-index", "-z", "--index-info"]).index(&index.0).input(entries).checked()?;
         Ok((self.write_tree(&index.0)?, unsaved))
+    }
+
+    /// A text as git keeps it: by its path, so that line ends and filters are as for a saved file.
+    fn as_saved(&self, git_dir: &Path, checkout: &Path, path: &str, text: &str) -> Result<String, LaneError> {
+        let saved = self.inner.git.call(["hash-object", "-w", "--stdin", "--path"]).arg(path);
+        saved.git_dir(git_dir).work_tree(checkout).input(text.to_owned().into_bytes()).line()
+    }
+
+    /// The tree with these texts at these paths; without the paths that have none.
+    pub(super) fn with_texts<'a>(
+        &self,
+        checkout: &Path,
+        tree: &Oid,
+        texts: impl Iterator<Item = (&'a str, Option<&'a str>)>,
+    ) -> Result<Oid, LaneError> {
+        let git_dir = self.git_dir_of(checkout)?;
+        let index = Scratch(self.scratch_path("index"));
+        self.bare_call(["read-tree", tree.as_str()]).index(&index.0).checked()?;
+        let mut entries = Vec::new();
+        for (path, text) in texts {
+            let found = self.bare_call(["ls-tree", "-z", tree.as_str(), "--"]).arg(path).checked()?.stdout;
+            let mode = if found.starts_with(b"100755 ") { "100755" } else { "100644" };
+            let entry = match text {
+                Some(text) => format!("{mode} {}\t{path}\0", self.as_saved(&git_dir, checkout, path, text)?),
+                None => format!("0 {}\t{path}\0", "0".repeat(self.inner.digits)),
+            };
+            entries.extend_from_slice(entry.as_bytes());
+        }
+        self.bare_call(["update-index", "-z", "--index-info"]).index(&index.0).input(entries).checked()?;
+        self.write_tree(&index.0)
     }
 
     /// The checkout's tree as it is now.

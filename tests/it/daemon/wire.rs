@@ -1,6 +1,9 @@
 //! The socket by hand: whatever may come, each request is answered once, and others are not disturbed.
 
-use std::{os::unix::net::UnixStream, time::Duration};
+use std::{
+    os::unix::net::UnixStream,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 
@@ -257,4 +260,41 @@ fn a_follower_gets_every_event_once_from_wherever_it_begins() {
     let rest: Vec<Value> = seen.iter().filter(|event| event["revision"].as_u64() > Some(middle)).cloned().collect();
     let got = events(&mut resumed, &over);
     assert_eq!(shape(&got), shape(&rest));
+}
+
+#[test]
+fn of_answers_that_race_the_first_holds_and_the_others_are_told() {
+    let sandbox = Sandbox::new();
+    let question =
+        json!({"version": 1, "tasks": [{"id": "q", "kind": "decision", "question": "Which?", "options": ["A", "B"]}]});
+    let mut wires: Vec<Wire> = (0..8).map(|_| sandbox.wire()).collect();
+    wires[0].ok("process_request", json!({"request": {"description": "ask", "plan": question}}));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while wires[0].ok("get_pending_decisions", json!({}))["decisions"] == json!([]) {
+        assert!(Instant::now() < deadline, "nothing is asked");
+    }
+    // All are on their way before any is read.
+    let sent: Vec<u64> = wires
+        .iter_mut()
+        .zip(["a", "b"].iter().cycle())
+        .map(|(wire, choice)| {
+            let response = json!({"choice": choice});
+            wire.send("submit_decision", json!({"decision_id": "D-1", "response": response}))
+        })
+        .collect();
+    let answers: Vec<Value> = wires.iter_mut().zip(sent).map(|(wire, id)| wire.answer(id)).collect();
+    let held = wires[0].ok("why", json!({"id": "D-1"}))["decision"]["answer"]["choice"].clone();
+    let (mut taken, mut late) = (0, 0);
+    for (answer, choice) in answers.iter().zip(["a", "b"].iter().cycle()) {
+        match answer["error"]["data"]["code"].as_str() {
+            None => {
+                assert_eq!(held, *choice, "{answer}");
+                taken += 1;
+            }
+            Some("ALREADY_DECIDED") => late += 1,
+            Some(_) => panic!("{answer}"),
+        }
+    }
+    // The same answer again is no contradiction; the other one is.
+    assert!(taken >= 1 && late >= 4, "{answers:#?}");
 }

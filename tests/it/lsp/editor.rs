@@ -141,6 +141,11 @@ impl Editor {
         self.input.as_mut().expect("the input is open").write_all(bytes).expect("it reads");
     }
 
+    /// The same bytes, arriving in two pieces.
+    pub fn in_two(&mut self, bytes: &[u8], cut: usize) {
+        crate::pipe::in_two(self.input.as_mut().expect("the input is open"), bytes, cut);
+    }
+
     pub fn notify(&mut self, method: &str, params: Value) {
         self.bytes(&frame(&json!({"jsonrpc": "2.0", "method": method, "params": params})));
     }

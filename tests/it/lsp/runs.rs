@@ -240,3 +240,99 @@ fn the_place_of_a_request_goes_with_it() {
     );
     assert_eq!(editor.leave(), 0);
 }
+
+/// What the editor has, said as a change of all of it.
+fn types(editor: &mut Editor, uri: &str, version: u64, text: &str) {
+    let document = json!({"uri": uri, "version": version});
+    editor.notify("textDocument/didChange", json!({"textDocument": document, "contentChanges": [{"text": text}]}));
+}
+
+/// Takes the edit that comes: README.md in its buffer, the new file on the disk, as editors do.
+fn takes(editor: &mut Editor, sandbox: &Sandbox, uri: &str, version: u64) {
+    let apply = editor.next("workspace/applyEdit");
+    types(editor, uri, version, "ONE\ntwo\nthree\n");
+    sandbox.file("repo/new.txt", "fresh\n");
+    editor.reply(&apply, json!({"applied": true}));
+    let said = editor.next("window/showMessage");
+    let said = said["params"]["message"].as_str().unwrap().to_owned();
+    assert!(said.contains("not saved yet; `orchestrator undo R-1` takes it out again, saved or not"), "{said}");
+}
+
+#[test]
+fn what_an_editor_took_is_taken_out_again_from_its_buffers_or_from_the_disk() {
+    let sandbox = Sandbox::new();
+    let mut editor = Editor::greeted(&sandbox, capable());
+    let uri = editor.open(&sandbox, "README.md", Some("one\ntwo\nthree\n"));
+    let command = "sed -i s/one/ONE/ README.md; printf 'fresh\\n' > new.txt";
+    editor.command("run", json!({"description": "x", "plan": plan(command)}));
+    bring_in(&mut editor);
+    takes(&mut editor, &sandbox, &uri, 2);
+
+    // Unsaved, by the editor: its buffers change back.
+    editor.command("undo", json!({"run": "R-1"}));
+    let back = editor.next("workspace/applyEdit");
+    let changes = back["params"]["edit"]["documentChanges"].as_array().unwrap();
+    let edited = changes.iter().find(|change| change["textDocument"]["uri"] == uri).unwrap();
+    assert_eq!((&edited["textDocument"]["version"], &edited["edits"][0]["newText"]), (&json!(2), &json!("one\n")));
+    assert!(changes.iter().any(|change| change["kind"] == "delete"), "{changes:#?}");
+    types(&mut editor, &uri, 3, "one\ntwo\nthree\n");
+    std::fs::remove_file(sandbox.repo.join("new.txt")).unwrap();
+    editor.reply(&back, json!({"applied": true}));
+    let said = editor.next("window/showMessage");
+    assert!(said["params"]["message"].as_str().unwrap().contains("out of the editor again: 2 files"), "{said}");
+    sandbox.run(&["undo", "R-1"]).exits(2).says("R-1 is not applied");
+
+    // Edited since: nothing changes, and the file is named.
+    editor.command("apply", json!({"run": "R-1"}));
+    takes(&mut editor, &sandbox, &uri, 4);
+    types(&mut editor, &uri, 5, "ONE\ntwo\nthree\nmine\n");
+    editor.command("undo", json!({"run": "R-1"}));
+    let said = editor.next("window/showMessage");
+    assert!(
+        said["params"]["message"].as_str().unwrap().contains("edited since it was brought in: README.md"),
+        "{said}"
+    );
+
+    // Saved, by a terminal; but not where it was edited since.
+    sandbox.file("repo/README.md", "ONE\ntwo\nthree\nmine\n");
+    sandbox.run(&["undo", "R-1"]).exits(1).says("README.md");
+    assert_eq!(sandbox.read("new.txt"), "fresh\n", "all or nothing");
+    sandbox.file("repo/README.md", "ONE\ntwo\nthree\n");
+    sandbox.run(&["undo", "R-1"]).exits(0).says("2 files put back");
+    assert_eq!(sandbox.read("README.md"), "one\ntwo\nthree\n");
+    assert!(!sandbox.repo.join("new.txt").exists());
+    types(&mut editor, &uri, 6, "one\ntwo\nthree\n");
+
+    // Saved, by the editor: its daemon writes, and nothing is asked of it.
+    editor.command("apply", json!({"run": "R-1"}));
+    takes(&mut editor, &sandbox, &uri, 7);
+    sandbox.file("repo/README.md", "ONE\ntwo\nthree\n");
+    let undone = editor.command("undo", json!({"run": "R-1"}));
+    assert_eq!((undone["undone"].clone(), sandbox.read("README.md")), (json!(true), "one\ntwo\nthree\n".to_owned()));
+    types(&mut editor, &uri, 8, "one\ntwo\nthree\n");
+
+    // Not saved, by a terminal: it says where the rest still is.
+    editor.command("apply", json!({"run": "R-1"}));
+    takes(&mut editor, &sandbox, &uri, 9);
+    sandbox.run(&["undo", "R-1"]).exits(0).says("1 file put back").says("did not save README.md");
+    assert_eq!(editor.leave(), 0);
+}
+
+#[test]
+fn why_an_explanation_and_the_doctor_are_documents() {
+    let sandbox = Sandbox::new();
+    let mut editor = Editor::greeted(&sandbox, capable());
+    editor.command("run", json!({"description": "x", "plan": plan("true")}));
+    for (command, arguments, says) in [
+        ("show_why", json!({"id": "R-1"}), "# R-1"),
+        ("show_explanation", json!({"description": "format and lint this repository"}), "Playbooks, best first"),
+        ("doctor", json!({}), "git version"),
+    ] {
+        let shown = editor.command(command, arguments);
+        let uri = shown["uri"].as_str().unwrap();
+        let file = uri.strip_prefix("file://").unwrap_or_else(|| panic!("{shown}"));
+        let text = std::fs::read_to_string(file).unwrap();
+        assert!(text.contains(says), "{command}: {text}");
+    }
+    assert_eq!(editor.leave(), 0);
+}

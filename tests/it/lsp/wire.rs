@@ -239,5 +239,17 @@ fn the_real_program_takes_bytes_one_by_one() {
     assert!(greeted["result"]["capabilities"].is_object(), "{greeted}");
     let lens = editor.find("an answer to null", |message| message.get("id") == Some(&Value::Null));
     assert_eq!(lens["result"], json!([]), "{lens}");
+    // And in two pieces, at every place.
+    let again = [
+        frame(&json!({"jsonrpc": "2.0", "method": "$/setTrace", "params": {"value": "off"}})),
+        frame(&json!({"jsonrpc": "2.0", "id": "zwei", "method": "textDocument/codeLens",
+            "params": {"textDocument": {"uri": "file:///%C3%BC"}, "ä": "\u{2603}"}})),
+    ]
+    .concat();
+    for cut in 0..=again.len() {
+        editor.in_two(&again, cut);
+        let lens = editor.find("an answer", |message| message["id"] == "zwei");
+        assert_eq!(lens["result"], json!([]), "cut at {cut}: {lens}");
+    }
     assert_eq!(editor.leave(), 0);
 }

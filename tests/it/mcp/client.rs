@@ -85,6 +85,11 @@ impl Client {
         stdin.write_all(bytes).and_then(|()| stdin.flush()).unwrap();
     }
 
+    /// The same bytes, arriving in two pieces.
+    pub fn in_two(&mut self, bytes: &[u8], cut: usize) {
+        crate::pipe::in_two(self.stdin.as_mut().expect("the input is open"), bytes, cut);
+    }
+
     /// Sends a request and does not wait.
     pub fn request(&mut self, method: &str, mut params: Value) -> u64 {
         self.last_id += 1;

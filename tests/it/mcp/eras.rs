@@ -214,16 +214,28 @@ fn a_stream_may_be_cut_anywhere() {
         json!({"jsonrpc": "2.0", "id": "zwei", "method": "tools/list"}),
     );
     let bytes = text.as_bytes();
-    // Each cut is a process; every seventh, and the short ones all, is enough to meet each kind of place.
-    let cuts = (0..bytes.len()).filter(|cut| *cut < 24 || cut % 7 == 0);
-    for cut in cuts {
+    // What tells the dialects apart is decided within the first bytes (`stdio/sniff.rs` tries every prefix): each cut
+    // there is a process. All others are tried in one, message after message.
+    for cut in 0..24 {
         let mut client = Client::start(&sandbox, &[]);
-        client.bytes(&bytes[..cut]);
-        client.bytes(&bytes[cut..]);
+        client.in_two(bytes, cut);
         assert_eq!(client.next()["id"], 1, "cut at {cut}");
         assert_eq!(client.next()["id"], "zwei", "cut at {cut}");
         assert_eq!(client.leave().0, Some(0));
     }
+    let mut client = Client::shaken(&sandbox, json!({}));
+    let again = |id: &str| {
+        let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientInfo": info, "io.modelcontextprotocol/clientCapabilities": {}});
+        let cancelled = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 9}});
+        let discover = json!({"jsonrpc": "2.0", "id": id, "method": "server/discover", "params": {"_meta": meta, "ä": "\u{2603}"}});
+        format!("\r\n{cancelled}\n{discover}\r\n")
+    };
+    for cut in 0..=again("zwei").len() {
+        client.in_two(again("zwei").as_bytes(), cut);
+        assert_eq!(client.next()["id"], "zwei", "cut at {cut}");
+    }
+    assert_eq!(client.leave().0, Some(0));
     let mut client = Client::start(&sandbox, &[]);
     for byte in bytes {
         client.bytes(&[*byte]);

@@ -463,6 +463,8 @@ impl Script {
             merged: "m".into(),
             paths: vec!["f".into()],
             at: self.now,
+            in_editor: false,
+            unsaved: Vec::new(),
             undone_at: None,
         }
     }

@@ -674,6 +674,8 @@ impl World {
                     merged: "m".into(),
                     paths: vec!["f".into()],
                     at: self.wall(),
+                    in_editor: false,
+                    unsaved: Vec::new(),
                     undone_at: None,
                 };
                 self.applied.insert((*run, *number), apply.clone());

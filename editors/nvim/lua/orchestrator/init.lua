@@ -216,6 +216,20 @@ function verbs.undo(words)
   end)
 end
 
+function verbs.why(words)
+  newest(words[1] and words[1]:upper(), function(id)
+    M.execute('show_why', { id = id })
+  end)
+end
+
+function verbs.explain(words)
+  M.execute('show_explanation', { description = table.concat(words, ' ') })
+end
+
+function verbs.doctor()
+  M.execute('doctor', vim.empty_dict())
+end
+
 for verb, command in pairs({ plan = 'show_plan', report = 'show_report', diff = 'show_diff' }) do
   verbs[verb] = function(words)
     newest(words[1] and words[1]:upper(), function(run)

@@ -263,6 +263,8 @@ impl World {
                     merged: "merged".into(),
                     paths: vec!["a.txt".into()],
                     at: self.now,
+                    in_editor: false,
+                    unsaved: Vec::new(),
                     undone_at: None,
                 };
                 vec![Report::Applied { run, apply }]
