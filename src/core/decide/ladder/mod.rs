@@ -245,6 +245,8 @@ pub struct Ladder {
     next_look: u64,
     /// Answers per sort.
     answers: BTreeMap<String, u32>,
+    /// How many sorts have [`ANSWERS_MIN`]'s second number of answers.
+    known: usize,
     /// The newest answers per sort, and which of its labels was the first after its last change of mind.
     newest: HashMap<String, Newest>,
     changed: HashMap<String, u64>,
@@ -331,8 +333,7 @@ impl Ladder {
             },
             false => self.plain.brake(tuning.threshold),
         };
-        let known = self.answers.values().filter(|answers| **answers >= ANSWERS_MIN.1).count();
-        let needed = if known < ANSWERS_MIN.2 { ANSWERS_MIN.0 } else { ANSWERS_MIN.1 };
+        let needed = if self.known < ANSWERS_MIN.2 { ANSWERS_MIN.0 } else { ANSWERS_MIN.1 };
         if estimate.n < needed {
             return Course::Unsure;
         }
@@ -358,7 +359,9 @@ impl Ladder {
                 false => self.plain.add(proof),
             }
         }
-        *self.answers.entry(label.case.sort.clone()).or_default() += 1;
+        let answers = self.answers.entry(label.case.sort.clone()).or_default();
+        *answers += 1;
+        self.known += usize::from(*answers == ANSWERS_MIN.1);
         if let Some(advice) = advice(&label.case) {
             self.advice.insert(label.case.sort.clone(), advice);
         }
