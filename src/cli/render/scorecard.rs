@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     api::{
-        score::{DecisionHistory, Outside, ScorePart, Scorecard},
+        score::{DecisionHistory, Outside, RiskPoint, ScorePart, Scorecard},
         state::Share,
     },
     time::Timestamp,
@@ -20,12 +20,16 @@ pub fn card(card: &Scorecard, width: usize, paint: Paint) -> String {
     let mut text = format!("{}\n\n", paint.bold(&card.summary));
     let lines = [
         ("autonomy", share(&card.autonomy), "without a person, of all that the gate left open"),
-        ("wrong", share(&card.wrong_auto), "of the automatic ones that somebody or a proof looked at"),
+        (
+            "wrong",
+            share(&card.wrong_auto),
+            "of those looked at; what a proof refutes is undone",
+        ),
         ("audits", share(&card.audits), "in which the person disagreed"),
         ("critical", card.critical_automatic.to_string(), "critical ones without a person; anything but 0 is a bug"),
         ("calibration", format!("{:.3}", card.calibration_error), "mean distance of claim and outcome"),
         ("answers", card.labels.to_string(), "learned from"),
-        ("outside", outside(card.outside), "told Claude Code's own sessions by its hook; in no share above"),
+        ("outside", outside(card.outside), "to Claude Code's own sessions; not in the shares above"),
     ];
     let rows: Vec<Vec<Cell>> = lines
         .into_iter()
@@ -38,7 +42,15 @@ pub fn card(card: &Scorecard, width: usize, paint: Paint) -> String {
     parts(&mut text, "By ground", &card.grounds, width, paint);
     parts(&mut text, "By sort", &card.sorts[..card.sorts.len().min(15)], width, paint);
     if !card.reliability.is_empty() {
-        let _ = writeln!(text, "\n{}", paint.bold("Reliability: what was claimed, and what came"));
+        let _ = writeln!(
+            text,
+            "\n{}",
+            paint.bold("Reliability: how sure it was that you would agree, and how often you did")
+        );
+        let n: f64 = card.reliability.iter().map(|bin| bin.n).sum();
+        if n < ENOUGH {
+            let _ = writeln!(text, "  {}", paint.dim(&few(n)));
+        }
         for bin in &card.reliability {
             let bar = "█".repeat((bin.agreed * 40.0).round() as usize);
             let _ = writeln!(
@@ -55,17 +67,34 @@ pub fn card(card: &Scorecard, width: usize, paint: Paint) -> String {
     }
     if !card.risk_coverage.is_empty() {
         let _ = writeln!(text, "\n{}", paint.bold("Risk and coverage: what other thresholds would have brought"));
-        for point in &card.risk_coverage {
+        for point in distinct(&card.risk_coverage) {
             let _ = writeln!(
                 text,
                 "  {:.2}  {:>5.1} % without asking, {:>4.1} % of them wrong",
                 point.threshold,
                 point.coverage * 100.0,
-                point.risk * 100.0
+                point.risk.abs() * 100.0
             );
         }
     }
     text
+}
+
+/// Answers below which diagrams say little.
+const ENOUGH: f64 = 45.0;
+
+fn few(n: f64) -> String {
+    format!("from {n:.0} answers: it says little below {ENOUGH:.0}")
+}
+
+/// Of thresholds that would have brought the same, the highest.
+fn distinct(points: &[RiskPoint]) -> impl Iterator<Item = &RiskPoint> {
+    let same = |a: &RiskPoint, b: &RiskPoint| a.coverage == b.coverage && a.risk == b.risk;
+    points
+        .iter()
+        .enumerate()
+        .filter(move |(at, point)| points.get(at + 1).is_none_or(|next| !same(point, next)))
+        .map(|(_, point)| point)
 }
 
 fn outside(told: Outside) -> String {
@@ -191,40 +220,101 @@ pub fn picture(card: &Scorecard) -> String {
          <text class=\"soft\" x=\"{SPACE}\" y=\"52\">{label}</text>\n",
         label = super::svg::escape(&card.summary),
     );
-    let reliability: Vec<(f64, f64, f64)> =
-        card.reliability.iter().map(|bin| (bin.claimed, bin.agreed, bin.n)).collect();
-    diagram(&mut svg, SPACE, top, ("claimed", "came"), &reliability, true);
-    // The curve's risk is drawn from 0 to 20 %: above that nobody would let it decide.
-    let curve: Vec<(f64, f64, f64)> =
-        card.risk_coverage.iter().map(|point| (point.coverage, (point.risk / 0.2).min(1.0), 1.0)).collect();
-    diagram(&mut svg, 2.0 * SPACE + SIDE, top, ("coverage", "risk (top: 20 %)"), &curve, false);
+    let reliability: Vec<Dot> = (card.reliability.iter())
+        .map(|bin| Dot { at: (bin.claimed, bin.agreed), n: bin.n, label: format!("n={:.0}", bin.n) })
+        .collect();
+    let held =
+        Diagram { title: "Claims", across: "how sure it was", up: "how often you agreed", top: 1.0, ideal: true };
+    held.draw(&mut svg, (SPACE, top), &reliability);
+    let curve: Vec<Dot> = distinct(&card.risk_coverage)
+        .map(|point| Dot { at: (point.coverage, point.risk.abs()), n: 1.0, label: format!("{:.2}", point.threshold) })
+        .collect();
+    // Above 20 % wrong nobody would let it decide: unless that is what there is to see.
+    let worst = curve.iter().map(|dot| dot.at.1).fold(0.0, f64::max);
+    let thresholds = Diagram {
+        title: "Thresholds",
+        across: "share that would go without asking",
+        up: "of that wrong",
+        top: if worst > 0.2 { 1.0 } else { 0.2 },
+        ideal: false,
+    };
+    thresholds.draw(&mut svg, (2.0 * SPACE + SIDE, top), &curve);
+    let n: f64 = card.reliability.iter().map(|bin| bin.n).sum();
+    let note = match n < ENOUGH {
+        true => format!("On the dashed line claims hold. {}.", few(n)),
+        false => "On the dashed line claims hold.".to_owned(),
+    };
+    let _ = writeln!(svg, "<text class=\"soft\" x=\"{SPACE}\" y=\"{}\">{note}</text>", height - 14.0);
     svg.push_str("</svg>\n");
     svg
 }
 
-fn diagram(svg: &mut String, x: f64, y: f64, axes: (&str, &str), points: &[(f64, f64, f64)], ideal: bool) {
-    let at = |(a, b): (f64, f64)| (x + a * SIDE, y + (1.0 - b) * SIDE);
-    let _ = writeln!(svg, "<rect class=\"grid\" x=\"{x}\" y=\"{y}\" width=\"{SIDE}\" height=\"{SIDE}\"/>");
-    if ideal {
-        let ((x1, y1), (x2, y2)) = (at((0.0, 0.0)), at((1.0, 1.0)));
-        let _ = writeln!(svg, "<path class=\"ideal\" d=\"M{x1} {y1}L{x2} {y2}\"/>");
+/// One point: where, how much stands behind it, and what is written beside it.
+struct Dot {
+    at: (f64, f64),
+    n: f64,
+    label: String,
+}
+
+/// A square with two axes.
+struct Diagram {
+    title: &'static str,
+    across: &'static str,
+    up: &'static str,
+    /// What the upper end of the vertical axis stands for.
+    top: f64,
+    /// With the line on which both axes are equal.
+    ideal: bool,
+}
+
+impl Diagram {
+    fn draw(&self, svg: &mut String, (x, y): (f64, f64), dots: &[Dot]) {
+        let at = |(a, b): (f64, f64)| (x + a * SIDE, y + (1.0 - b / self.top) * SIDE);
+        let _ = writeln!(svg, "<text x=\"{x}\" y=\"{}\">{}: ↑ {}</text>", y - 10.0, self.title, self.up);
+        for part in [0.0, 0.25, 0.5, 0.75, 1.0] {
+            let (across, up) = (x + part * SIDE, y + (1.0 - part) * SIDE);
+            let _ = writeln!(svg, "<path class=\"grid\" d=\"M{across} {y}V{}M{x} {up}H{}\"/>", y + SIDE, x + SIDE);
+            let _ = writeln!(
+                svg,
+                "<text class=\"soft\" x=\"{across}\" y=\"{}\" text-anchor=\"middle\">{:.0} %</text>\
+                 <text class=\"soft\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{:.0} %</text>",
+                y + SIDE + 16.0,
+                part * 100.0,
+                x - 6.0,
+                up + 4.0,
+                part * self.top * 100.0
+            );
+        }
+        let _ = writeln!(
+            svg,
+            "<text class=\"soft\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">{} →</text>",
+            x + SIDE / 2.0,
+            y + SIDE + 34.0,
+            self.across
+        );
+        if self.ideal {
+            let ((x1, y1), (x2, y2)) = (at((0.0, 0.0)), at((1.0, 1.0)));
+            let _ = writeln!(svg, "<path class=\"ideal\" d=\"M{x1} {y1}L{x2} {y2}\"/>");
+        }
+        let step = |(index, dot): (usize, &Dot)| {
+            let (x, y) = at(dot.at);
+            format!("{}{x:.1} {y:.1}", if index == 0 { "M" } else { "L" })
+        };
+        let path: String = dots.iter().enumerate().map(step).collect();
+        let _ = writeln!(svg, "<path class=\"line\" d=\"{path}\"/>");
+        let most = dots.iter().map(|dot| dot.n).fold(1.0, f64::max);
+        for dot in dots {
+            let (x, y) = at(dot.at);
+            let radius = 3.0 + 5.0 * (dot.n / most).sqrt();
+            let (beside, below) = (x - radius - 3.0, y + radius + 12.0);
+            let _ = writeln!(
+                svg,
+                "<circle class=\"dot\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius:.1}\"/>\
+                 <text class=\"soft\" x=\"{beside:.1}\" y=\"{below:.1}\" text-anchor=\"end\">{}</text>",
+                dot.label
+            );
+        }
     }
-    let path: Vec<String> = points
-        .iter()
-        .map(|(a, b, _)| at((*a, *b)))
-        .enumerate()
-        .map(|(index, (x, y))| format!("{}{x:.1} {y:.1}", if index == 0 { "M" } else { "L" }))
-        .collect();
-    let _ = writeln!(svg, "<path class=\"line\" d=\"{}\"/>", path.concat());
-    let most = points.iter().map(|(_, _, n)| *n).fold(1.0, f64::max);
-    for (a, b, n) in points {
-        let (x, y) = at((*a, *b));
-        let radius = 3.0 + 5.0 * (n / most).sqrt();
-        let _ = writeln!(svg, "<circle class=\"dot\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius:.1}\"/>");
-    }
-    let below = y + SIDE + 22.0;
-    let _ = writeln!(svg, "<text class=\"soft\" x=\"{x}\" y=\"{below}\">{} →, 0 to 1</text>", axes.0);
-    let _ = writeln!(svg, "<text class=\"soft\" x=\"{x}\" y=\"{}\">↑ {}</text>", y - 8.0, axes.1);
 }
 
 #[cfg(test)]
@@ -260,12 +350,12 @@ mod tests {
             92.0 % of 100 went without a person
 
             autonomy     92.0 % (0.0 to 10.0, n=100)   without a person, of all that the gate left open
-            wrong        2.0 % (0.0 to 10.0, n=50)     of the automatic ones that somebody or a proof looked at
+            wrong        2.0 % (0.0 to 10.0, n=50)     of the automatic ones that somebody or a proof looked at; what a proof refut…
             audits       -                             in which the person disagreed
             critical     0                             critical ones without a person; anything but 0 is a bug
             calibration  0.012                         mean distance of claim and outcome
             answers      8                             learned from
-            outside      3 allowed, 1 denied, 2 asked  told Claude Code's own sessions by its hook; in no share above
+            outside      3 allowed, 1 denied, 2 asked  to Claude Code's own sessions; not in the shares above
             cases are told apart by environment
 
             By ground
@@ -274,7 +364,8 @@ mod tests {
             By sort
               Bash cargo  40 automatic  40 right  0 wrong  3 asked
 
-            Reliability: what was claimed, and what came
+            Reliability: how sure it was that you would agree, and how often you did
+              from 40 answers: it says little below 45
               0.9-1.0  claimed 0.96  came 0.95  ██████████████████████████████████████   n=40
 
             Risk and coverage: what other thresholds would have brought

@@ -213,3 +213,31 @@ fn what_destroys_is_named_wherever_it_hides() {
         assert_eq!(read(line).label(), Label::Dangerous, "{line}");
     }
 }
+
+#[test]
+fn a_secret_is_one_however_its_name_is_written() {
+    for line in [
+        "git show HEAD:.env",
+        "git log -p -- .env",
+        "git diff HEAD~1 -- config/prod.pem",
+        "git grep -n TOKEN -- .env",
+        "git cat-file -p HEAD:./.env",
+        "cat {.,}env",
+        "head {README.md,.env}",
+        "cat x/{a,{b,.}}env",
+    ] {
+        let reading = read(line);
+        assert_ne!(reading.label(), Label::Safe, "{line}: {:?}", reading.reasons);
+    }
+    // The same forms of what is no secret, and names without what is in them.
+    for line in [
+        "git show HEAD:src/lib.rs",
+        "git log --oneline -- .env",
+        "git diff -- src",
+        "cat src/{lib,main}.rs",
+        "head {README,CHANGES}.md",
+    ] {
+        let reading = read(line);
+        assert_eq!(reading.label(), Label::Safe, "{line}: {:?}", reading.reasons);
+    }
+}

@@ -201,6 +201,22 @@ pub fn read(walk: &mut Walk, words: &[Word]) {
         if !bad.is_empty() && parsed.uncertain {
             walk.vague(format!("a word may turn out to be an option of git {name}"));
         }
+        let shows = match name {
+            "log" | "whatchanged" | "reflog" | "stash" => any("-p -u --patch -L --patch-with-stat"),
+            name => matches!(
+                name,
+                "show" | "diff" | "blame" | "annotate" | "cat-file" | "grep" | "diff-tree" | "diff-index"
+            ),
+        };
+        // A file of the history is a file: `HEAD:.env`, `-- .env`.
+        let path = |word: &Word| word.text.rsplit(':').next().unwrap_or_default().to_owned();
+        let names = |word: &&Word| !word.text.starts_with('-');
+        for word in rest.iter().filter(|_| shows).filter(names) {
+            let path = path(word);
+            if if word.known { super::paths::is_secret(&path) } else { super::walk::may_match_secret(&path) } {
+                walk.secret(format!("shows a secret: {}", word.text));
+            }
+        }
         return;
     }
     let own = !named && in_lane(walk);

@@ -805,7 +805,38 @@ impl<'a> Walk<'a> {
 }
 
 /// Whether a pattern, or a word with unknown parts, may come to the name of a secret.
-fn may_match_secret(text: &str) -> bool {
+pub fn may_match_secret(text: &str) -> bool {
+    match alternatives(text) {
+        Some(all) => all.iter().any(|one| may_be_secret(one)),
+        None => true,
+    }
+}
+
+/// Most words that braces are spelt out to.
+const ALTERNATIVES_MAX: usize = 64;
+
+/// The words that `{a,b}` stands for, nested ones too; `None` where they are too many to look at.
+fn alternatives(text: &str) -> Option<Vec<String>> {
+    let mut done = Vec::new();
+    let mut open = vec![text.to_owned()];
+    while let Some(word) = open.pop() {
+        if open.len() + done.len() > ALTERNATIVES_MAX {
+            return None;
+        }
+        // The innermost pair: what it holds has no braces of its own.
+        let pair = word.find('}').and_then(|end| Some((word[..end].rfind('{')?, end)));
+        match pair.filter(|(start, end)| word[*start..*end].contains(',')) {
+            Some((start, end)) => {
+                let parts = word[start + 1..end].split(',');
+                open.extend(parts.map(|part| format!("{}{part}{}", &word[..start], &word[end + 1..])));
+            }
+            None => done.push(word),
+        }
+    }
+    Some(done)
+}
+
+fn may_be_secret(text: &str) -> bool {
     let wild = |part: &str| part.contains(['*', '?', '[', '{', UNKNOWN]);
     let hidden =
         |part: &str| part.starts_with(['.', '[', '?']) && wild(part) && part.len() > 1 && !part.starts_with("..");
