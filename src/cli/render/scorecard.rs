@@ -20,11 +20,7 @@ pub fn card(card: &Scorecard, width: usize, paint: Paint) -> String {
     let mut text = format!("{}\n\n", paint.bold(&card.summary));
     let lines = [
         ("autonomy", share(&card.autonomy), "without a person, of all that the gate left open"),
-        (
-            "wrong",
-            share(&card.wrong_auto),
-            "of those looked at; what a proof refutes is undone",
-        ),
+        ("wrong", share(&card.wrong_auto), "of those looked at; what a proof refutes is undone"),
         ("audits", share(&card.audits), "in which the person disagreed"),
         ("critical", card.critical_automatic.to_string(), "critical ones without a person; anything but 0 is a bug"),
         ("calibration", format!("{:.3}", card.calibration_error), "mean distance of claim and outcome"),
@@ -241,7 +237,7 @@ pub fn picture(card: &Scorecard) -> String {
     thresholds.draw(&mut svg, (2.0 * SPACE + SIDE, top), &curve);
     let n: f64 = card.reliability.iter().map(|bin| bin.n).sum();
     let note = match n < ENOUGH {
-        true => format!("On the dashed line claims hold. {}.", few(n)),
+        true => format!("On the dashed line claims hold; {}.", few(n)),
         false => "On the dashed line claims hold.".to_owned(),
     };
     let _ = writeln!(svg, "<text class=\"soft\" x=\"{SPACE}\" y=\"{}\">{note}</text>", height - 14.0);
@@ -306,7 +302,9 @@ impl Diagram {
         for dot in dots {
             let (x, y) = at(dot.at);
             let radius = 3.0 + 5.0 * (dot.n / most).sqrt();
-            let (beside, below) = (x - radius - 3.0, y + radius + 12.0);
+            // At the lower edge the axis has its own words.
+            let low = dot.at.1 < 0.1 * self.top;
+            let (beside, below) = (x - radius - 3.0, if low { y - radius - 4.0 } else { y + radius + 12.0 });
             let _ = writeln!(
                 svg,
                 "<circle class=\"dot\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius:.1}\"/>\
@@ -350,7 +348,7 @@ mod tests {
             92.0 % of 100 went without a person
 
             autonomy     92.0 % (0.0 to 10.0, n=100)   without a person, of all that the gate left open
-            wrong        2.0 % (0.0 to 10.0, n=50)     of the automatic ones that somebody or a proof looked at; what a proof refut…
+            wrong        2.0 % (0.0 to 10.0, n=50)     of those looked at; what a proof refutes is undone
             audits       -                             in which the person disagreed
             critical     0                             critical ones without a person; anything but 0 is a bug
             calibration  0.012                         mean distance of claim and outcome
