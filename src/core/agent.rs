@@ -136,6 +136,9 @@ pub struct Allocation {
     /// Most tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens: Option<u64>,
+    /// Where its program is: what was found when it was claimed, whatever is looked up later.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub program: String,
     /// Until when a session that claimed it has it without a word; `None` = we run it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lease_until: Option<Timestamp>,
@@ -202,12 +205,27 @@ pub struct Ask {
     pub parked: bool,
 }
 
+/// The words that an attempt's agent starts with: stored, and never made again. Notes, answers and checks that come later
+/// are for the attempt that follows; the keeper that has this order and the one that gets it after a crash have the same.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Told {
+    /// What it is told.
+    pub prompt: String,
+    /// What it is told where the conversation that should go on is gone.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub anew: String,
+}
+
 /// The agent's side of an attempt.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AgentPart {
     /// Who, and how that was found.
     pub allocation: Allocation,
+    /// What it starts with; from when its lane is laid out until its process is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told: Option<Box<Told>>,
     /// The conversation that the agent says it has; ours unless it chose another.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,

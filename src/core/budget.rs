@@ -135,7 +135,8 @@ fn due_of(state: &State, ctx: &Ctx, run: &Run) -> Option<Event> {
         return None;
     }
     if let Some(of) = run.exhausted {
-        let asked = decide::find(state, run, DecisionKind::Budget).is_some();
+        // A task that reached a limit of its own is another question.
+        let asked = decide::find_all(state, run, DecisionKind::Budget).any(|decision| decision.task.is_none());
         return (!asked).then(|| ask(state, ctx, run, of));
     }
     let (most_spawns, of) = (run.allowed.spawns.unwrap_or(u32::MAX), Limit::Spawns);

@@ -214,7 +214,7 @@ pub fn after(state: &State, settings: &Settings, event: &Event, effects: &mut Ve
         Event::RunReopened { run } => effects.extend(state.run(*run).map(|run| limit(run, settings))),
         Event::AttemptClaimed { attempt, .. }
         | Event::AttemptMoved { attempt, .. }
-        | Event::AttemptPrepared { attempt } => {
+        | Event::AttemptPrepared { attempt, .. } => {
             let Some((task, live)) = state.live(*attempt) else { return };
             if live.phase == Phase::Merging && live.more.as_ref().is_some_and(|more| more.refused > 0) {
                 // The run's ref was not where the journal has it, and the journal is the truth.
@@ -297,6 +297,7 @@ pub fn after(state: &State, settings: &Settings, event: &Event, effects: &mut Ve
         | Event::RunEnded { .. }
         | Event::RunNoted { .. }
         | Event::CallRefused { .. }
+        | Event::CallAnswered { .. }
         | Event::TasksAdded { .. }
         | Event::AttemptStarted { .. }
         | Event::AttemptRan { .. }
@@ -512,12 +513,16 @@ fn order(
 
 fn agent_order(state: &State, run: &Run, task: &Task, part: &AgentPart) -> Option<AgentOrder> {
     let allocation = &part.allocation;
-    let found = run.agents.iter().flatten().find(|found| found.id == allocation.agent)?;
+    // Journals of earlier versions have neither; there it is made from what is known now.
+    let told = || prompt::told(state, run, task, part);
+    let told = part.told.as_deref().cloned().unwrap_or_else(told);
+    let found = || Some(&run.agents.iter().flatten().find(|found| found.id == allocation.agent)?.program);
+    let program = Some(&allocation.program).filter(|program| !program.is_empty()).or_else(found)?;
     Some(AgentOrder {
         agent: allocation.agent.clone(),
-        program: found.program.clone(),
-        prompt: prompt::of(state, run, task),
-        anew: if allocation.resume { prompt::anew(state, run, task) } else { String::new() },
+        program: program.clone(),
+        prompt: told.prompt,
+        anew: told.anew,
         session: allocation.session.clone(),
         resume: allocation.resume,
         usd: allocation.usd,

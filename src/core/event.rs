@@ -8,7 +8,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    agent::{AgentEnd, Allocation, Ask, AskVerdict, FoundAgent, Note, Touched, Usage},
+    Reply,
+    agent::{AgentEnd, Allocation, Ask, AskVerdict, FoundAgent, Note, Told, Touched, Usage},
     analyze::Analysis,
     budget::Limit,
     decide::{
@@ -128,6 +129,9 @@ pub enum Event {
     /// Something about the run that people should see.
     #[serde(rename = "run.noted")]
     RunNoted { run: RunId, note: String },
+    /// A call that came with a key was done, and is answered so: also when it is made again.
+    #[serde(rename = "call.answered")]
+    CallAnswered { key: String, call: String, reply: Reply },
     /// Somebody asked for what they may not do, and was refused.
     #[serde(rename = "call.refused")]
     CallRefused { by: String, what: String },
@@ -150,9 +154,13 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         agent: Option<Box<Allocation>>,
     },
-    /// Its lane is laid out.
+    /// Its lane is laid out; an agent starts with these words.
     #[serde(rename = "attempt.prepared")]
-    AttemptPrepared { attempt: AttemptId },
+    AttemptPrepared {
+        attempt: AttemptId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        told: Option<Box<Told>>,
+    },
     /// Its process began.
     #[serde(rename = "attempt.started")]
     AttemptStarted { attempt: AttemptId, at: Timestamp },

@@ -148,7 +148,7 @@ fn nobody_reads(state: &State, run: &Run, index: &RunIndex) -> bool {
     matches!(run.shared, Shared::Ready(_))
         && index.trying_shared == 0
         && (index.ready_shared.is_empty() || run.stopping || run.cancelled || run.halted())
-        && state.index.failed.is_empty()
+        && !state.undecided()
 }
 
 fn claim_shared(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex) -> Vec<Event> {

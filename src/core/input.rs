@@ -124,6 +124,15 @@ pub enum Command {
     },
     /// Set runs back to a checkpoint.
     RestoreCheckpoint(CheckpointId),
+    /// Any other, under a key of its caller's: said again with the same key, it is not done again and has the same answer.
+    Keyed {
+        /// The key.
+        key: String,
+        /// The name of the call: a key is for one.
+        call: String,
+        /// What is asked for.
+        command: Box<Command>,
+    },
     /// A session wants a task to work on: this one, or any that is offered.
     ClaimTask {
         /// This one.

@@ -39,6 +39,8 @@ pub mod track;
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 pub use effect::Effect;
 pub use event::Event;
 pub use input::{Command, Input, Report};
@@ -81,7 +83,8 @@ const CUT_EVERY: usize = 100_000;
 pub const ANSWER_MAX: usize = CUT_EVERY;
 
 /// What a command is answered with. The rest of a reply is read off the state.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Reply {
     /// Nothing to say.
     #[default]

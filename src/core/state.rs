@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    Reply,
     agent::{AgentEnd, AgentPart, Ask, Records, Usage},
     bisect::Bisect,
     budget,
@@ -43,6 +44,9 @@ pub struct State {
     pub checkpoints: BTreeMap<CheckpointId, Checkpoint>,
     /// Request keys and what they became.
     pub keys: HashMap<String, (RunId, Timestamp)>,
+    /// Calls that came with a key and were done, oldest first: the newest few.
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    pub answered: VecDeque<Answered>,
     /// The hash of the workspace's manifests whose commands may run.
     pub trusted: Option<String>,
     /// Accounts that have nothing left, and until when.
@@ -80,6 +84,21 @@ pub struct Last {
     /// Checkpoints.
     pub checkpoint: u32,
 }
+
+/// A call that was done, and how it was answered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Answered {
+    /// Its caller's key.
+    pub key: String,
+    /// Its name.
+    pub call: String,
+    /// The answer; the rest of what is said is read off the state.
+    pub reply: Reply,
+}
+
+/// Answered calls that are kept. One is made again when its connection broke, within seconds: so many others will not
+/// have come by then.
+const ANSWERED_MAX: usize = 512;
 
 /// A journal position with the trees that belong to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -222,6 +241,11 @@ impl State {
         let task = self.tasks.get(&attempt.task)?;
         let (id, current) = task.current()?;
         (id == attempt).then_some((task, current))
+    }
+
+    /// Whether an attempt failed and nothing is decided about its task yet: it may be due again at once.
+    pub fn undecided(&self) -> bool {
+        self.index.failed.iter().any(|id| self.task(id.task).is_some_and(Task::undecided))
     }
 
     /// When something is due though nothing is reported; the daemon sleeps until then.
@@ -419,6 +443,13 @@ impl State {
                 self.index_run(*run);
             }
             Event::RunsDropped { runs } => self.drop_runs(at, runs),
+            Event::CallAnswered { key, call, reply } => {
+                let (key, call, reply) = (key.clone(), call.clone(), reply.clone());
+                self.answered.push_back(Answered { key, call, reply });
+                while self.answered.len() > ANSWERED_MAX {
+                    self.answered.pop_front();
+                }
+            }
             // For whoever reads the journal; nothing follows from it.
             Event::CallRefused { .. } => {}
             Event::RunNoted { run, note } => self.change(*run, |run| run.notes.push(note.clone())),
@@ -463,7 +494,7 @@ impl State {
                     self.index.tokens.extend(task.spec.extras().resources.iter().cloned());
                 }
             }
-            Event::AttemptPrepared { attempt } => self.change_attempt(*attempt, |attempt| {
+            Event::AttemptPrepared { attempt, told } => self.change_attempt(*attempt, |attempt| {
                 attempt.phase = match attempt.phase {
                     Phase::Restaging => Phase::Rechecking(0),
                     _ => Phase::Running,
@@ -471,6 +502,9 @@ impl State {
                 if attempt.leased() {
                     // Nothing of ours starts: it is the session's from here on.
                     attempt.started_at.get_or_insert(at);
+                }
+                if let Some(part) = attempt.agent_mut().filter(|_| told.is_some()) {
+                    part.told.clone_from(told);
                 }
             }),
             Event::AttemptStarted { attempt, at } => {
@@ -619,7 +653,7 @@ impl State {
             }
             Event::AgentSpoke { attempt, session, usage, percent } => {
                 self.change_attempt(*attempt, |attempt| {
-                    let Some(part) = attempt.more.as_mut().and_then(|more| more.agent.as_mut()) else { return };
+                    let Some(part) = attempt.agent_mut() else { return };
                     part.session = session.clone().or(part.session.take());
                     part.usage = usage.unwrap_or(part.usage);
                     part.percent = percent.or(part.percent);
@@ -631,7 +665,7 @@ impl State {
             }
             Event::AgentAsked { attempt, ask } => {
                 self.change_attempt(*attempt, |attempt| {
-                    if let Some(part) = attempt.more.as_mut().and_then(|more| more.agent.as_mut()) {
+                    if let Some(part) = attempt.agent_mut() {
                         part.asked((**ask).clone());
                     }
                 });
@@ -656,7 +690,7 @@ impl State {
             Event::AskWithdrawn { attempt, request } => {
                 let mut asked = None;
                 self.change_attempt(*attempt, |attempt| {
-                    if let Some(part) = attempt.more.as_mut().and_then(|more| more.agent.as_mut()) {
+                    if let Some(part) = attempt.agent_mut() {
                         asked = part.ask(request).and_then(|ask| ask.decision);
                         part.asks.retain(|ask| ask.request != *request);
                     }
@@ -668,7 +702,7 @@ impl State {
             Event::LeaseRenewed { attempt, until } => {
                 self.forget_alarm(&Alarm::Lease(*attempt));
                 self.change_attempt(*attempt, |attempt| {
-                    if let Some(part) = attempt.more.as_mut().and_then(|more| more.agent.as_mut()) {
+                    if let Some(part) = attempt.agent_mut() {
                         part.allocation.lease_until = Some(*until);
                     }
                 });
@@ -1007,7 +1041,7 @@ impl State {
 
     fn change_ask(&mut self, attempt: AttemptId, request: &str, change: impl FnOnce(&mut Ask)) {
         self.change_attempt(attempt, |attempt| {
-            let part = attempt.more.as_mut().and_then(|more| more.agent.as_mut());
+            let part = attempt.agent_mut();
             if let Some(ask) = part.and_then(|part| part.ask_mut(request)) {
                 change(ask);
             }
@@ -1045,12 +1079,13 @@ impl State {
     fn agent_ended(&mut self, at: Timestamp, id: AttemptId, end: &AgentEnd) {
         let mut used = Usage::default();
         self.change_attempt(id, |attempt| {
-            let Some(part) = attempt.more.as_mut().and_then(|more| more.agent.as_mut()) else { return };
+            let Some(part) = attempt.agent_mut() else { return };
             if end.usage.tokens >= part.usage.tokens {
                 part.usage = end.usage;
             }
             used = part.usage;
             part.end = Some(end.clone());
+            part.told = None;
         });
         let day = self.spent.entry(at.0 / 86_400_000).or_default();
         *day = day.plus(used);
@@ -1262,6 +1297,9 @@ impl State {
         }
         attempt.phase = Phase::Over;
         attempt.ended_at.get_or_insert(at);
+        if let Some(part) = attempt.agent_mut() {
+            part.told = None;
+        }
         let lane = attempt.lane;
         if let Some(part) = attempt.agent() {
             // What it waited for, it waits for no more; a decision that it was parked on stays open for the next try.
@@ -1391,6 +1429,9 @@ impl State {
                             index.landing.push_back(attempt);
                         }
                         self.index.due.push_back(attempt);
+                    } else {
+                        let generation = task.attempts.len() as u32;
+                        self.index.failed.push_back(AttemptId { task: task.id, generation });
                     }
                 }
                 TaskState::Waiting | TaskState::Asking(_) => {}

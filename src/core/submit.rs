@@ -65,7 +65,31 @@ pub fn command(state: &State, command: Command, ctx: &mut Ctx) -> Result<(Vec<Ev
         Command::RestoreCheckpoint(checkpoint) => restore(state, checkpoint),
         Command::ClaimTask { task, holder } => claim(state, task, &holder, ctx),
         Command::AgentReport { attempt, word } => agent_word(state, attempt, word, ctx),
+        Command::Keyed { key, call, command } => keyed(state, key, call, *command, ctx),
     }
+}
+
+/// A call that may be made twice, because its first answer was lost with the connection. What was refused, or changed
+/// nothing, is simply looked at again.
+fn keyed(
+    state: &State,
+    key: String,
+    call: String,
+    inner: Command,
+    ctx: &mut Ctx,
+) -> Result<(Vec<Event>, Reply), Rejection> {
+    if let Some(known) = state.answered.iter().rev().find(|known| known.key == key) {
+        if known.call != call {
+            let what = format!("the key {key:?} was that of another call, {}", known.call);
+            return Err(Rejection::Invalid(what, "give each call a key of its own, or none".to_owned()));
+        }
+        return Ok((Vec::new(), known.reply.clone()));
+    }
+    let (mut events, reply) = command(state, inner, ctx)?;
+    if !events.is_empty() {
+        events.push(Event::CallAnswered { key, call, reply: reply.clone() });
+    }
+    Ok((events, reply))
 }
 
 fn submit(state: &State, request: Request, ctx: &Ctx) -> Result<(Vec<Event>, Reply), Rejection> {
@@ -654,4 +678,49 @@ fn going(state: &State, id: RunId) -> Result<&super::run::Run, Rejection> {
 
 fn task(state: &State, id: TaskId) -> Result<&Task, Rejection> {
     state.task(id).ok_or_else(|| Rejection::NotFound(format!("task {id}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        core::{Input, Rng, Settings, step},
+        time::Timestamp,
+    };
+
+    fn give(state: &mut State, command: Command) -> Result<Reply, Rejection> {
+        let (settings, rng) = (Settings::default(), &mut Rng(1));
+        step(state, Input::Command(command), &mut Ctx { now: Timestamp(1), rng, settings: &settings })
+            .map(|step| step.reply)
+    }
+
+    fn save(key: &str, call: &str) -> Command {
+        let save = Command::SaveCheckpoint { run: None, label: String::new(), position: 1 };
+        Command::Keyed { key: key.into(), call: call.into(), command: Box::new(save) }
+    }
+
+    #[test]
+    fn a_call_made_again_with_its_key_is_done_once() {
+        let mut state = State::default();
+        let first = give(&mut state, save("a", "save_checkpoint"));
+        assert_eq!(first, Ok(Reply::Checkpoint(CheckpointId(1))));
+        let mut state: State = serde_json::from_value(serde_json::to_value(&state).unwrap()).unwrap();
+        assert_eq!(give(&mut state, save("a", "save_checkpoint")), first);
+        assert_eq!(state.checkpoints.len(), 1);
+        assert_eq!(give(&mut state, save("b", "save_checkpoint")), Ok(Reply::Checkpoint(CheckpointId(2))));
+        let other = give(&mut state, save("a", "undo"));
+        assert!(matches!(other, Err(Rejection::Invalid(_, _))), "a key is for one call: {other:?}");
+        // What was refused is no answer that is kept.
+        let undo = |key: &str| Command::Keyed {
+            key: key.into(),
+            call: "undo".into(),
+            command: Command::Undo(RunId(9)).into(),
+        };
+        assert!(give(&mut state, undo("c")).is_err() && give(&mut state, undo("c")).is_err());
+        assert_eq!(state.answered.len(), 2);
+        for number in 0..600 {
+            give(&mut state, save(&format!("k{number}"), "save_checkpoint")).unwrap();
+        }
+        assert_eq!(state.answered.len(), 512, "the newest few are kept");
+    }
 }

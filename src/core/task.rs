@@ -242,6 +242,11 @@ impl Attempt {
         self.more.as_ref()?.agent.as_deref()
     }
 
+    /// The same, to be changed.
+    pub(super) fn agent_mut(&mut self) -> Option<&mut AgentPart> {
+        self.more.as_mut()?.agent.as_deref_mut()
+    }
+
     /// Whether a session has it and has not handed it in.
     pub fn holds_lease(&self) -> bool {
         self.leased() && matches!(self.phase, Phase::Preparing | Phase::Running) && self.end.is_none()
@@ -351,6 +356,11 @@ impl Task {
     pub fn current(&self) -> Option<(AttemptId, &Attempt)> {
         let attempt = self.attempts.last().filter(|attempt| attempt.phase != Phase::Over)?;
         Some((AttemptId { task: self.id, generation: self.attempts.len() as u32 }, attempt))
+    }
+
+    /// Whether its newest attempt failed and nothing is decided about that yet.
+    pub fn undecided(&self) -> bool {
+        self.state == TaskState::Trying && self.current().is_none()
     }
 
     /// The attempt of that generation, whatever its phase.

@@ -6,6 +6,7 @@ use super::{
     Ctx, Report,
     agent::Ask,
     bisect, budget,
+    coordinate::prompt,
     decide::{self, keys},
     effect,
     event::Event,
@@ -63,8 +64,10 @@ fn recorded(state: &State, report: Report, now: Timestamp) -> Vec<Event> {
             _ => Vec::new(),
         },
         Report::LanePrepared { attempt } => match state.live(attempt) {
-            Some((_, live)) if matches!(live.phase, Phase::Preparing | Phase::Restaging) => {
-                vec![Event::AttemptPrepared { attempt }]
+            Some((task, live)) if matches!(live.phase, Phase::Preparing | Phase::Restaging) => {
+                let part = live.agent().filter(|_| live.phase == Phase::Preparing && !live.leased());
+                let told = part.and_then(|part| Some(prompt::told(state, state.run(task.run)?, task, part)));
+                vec![Event::AttemptPrepared { attempt, told: told.map(Box::new) }]
             }
             _ => Vec::new(),
         },
@@ -453,7 +456,7 @@ fn due_of(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex) -> Vec<Event> {
             moved(run, trigger).into_iter().collect()
         }
         // Not while it is open what becomes of a failed attempt: it may be due again.
-        RunState::Monitoring if !goes_on(state, run, index) && index.open > 0 && state.index.failed.is_empty() => {
+        RunState::Monitoring if !goes_on(state, run, index) && index.open > 0 && !state.undecided() => {
             moved(run, Trigger::Escalate).into_iter().collect()
         }
         RunState::Escalating if goes_on(state, run, index) || index.open == 0 => {
@@ -488,6 +491,8 @@ fn stop_leftovers(state: &State, run: &Run) -> Vec<Event> {
                     && !matches!(live.phase, Phase::Advancing | Phase::Probing | Phase::Compensating);
                 (run.cancelled && stoppable) || (run.stopping && live.phase == Phase::Preparing)
             }
+            // What follows from its failure is `recover`'s to say.
+            (TaskState::Trying, None) => false,
             (TaskState::Asking(_), _) => run.cancelled,
             // It was done before; only its landing is due.
             _ if bisect::waits(run, task) => run.cancelled,

@@ -135,7 +135,9 @@ fn hand_out(state: &State, ctx: &mut Ctx, run: &Run, index: &RunIndex, task: &Ta
     let Some((usd, tokens)) = super::spend::reserve(state, ctx, run, task) else { return Vec::new() };
     let profile = ctx.settings.agents.iter().find(|profile| profile.id == agent);
     let account = profile.map(|profile| profile.account.clone()).unwrap_or_default();
-    let allocation = Allocation { agent, candidates, account, session, resume, usd, tokens, ..Allocation::default() };
+    let program = found.iter().find(|found| found.id == agent).map(|found| found.program.clone()).unwrap_or_default();
+    let allocation =
+        Allocation { agent, candidates, account, session, resume, usd, tokens, program, ..Allocation::default() };
     claim(run, task, lane, allocation).into_iter().collect()
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::core::{
+    agent::{AgentPart, Told},
     decide::{change, decision::Decision},
     effect::checks,
     plan::spec::{Effect as Touches, Part, Work},
@@ -16,6 +17,12 @@ const FAILURE_BYTES_MAX: usize = 4_000;
 
 /// Most notes of the run that are told.
 const NOTES_MAX: usize = 20;
+
+/// What the agent of an attempt starts with.
+pub fn told(state: &State, run: &Run, task: &Task, part: &AgentPart) -> Told {
+    let anew = if part.allocation.resume { anew(state, run, task) } else { String::new() };
+    Told { prompt: of(state, run, task), anew }
+}
 
 /// The words for an attempt of this task.
 pub fn of(state: &State, run: &Run, task: &Task) -> String {

@@ -398,8 +398,11 @@ fn option_of(title: &str) -> Choice {
 
 /// The decision of that kind that is open, or answered this very moment with its consequence still to come.
 pub fn find(state: &State, run: &Run, kind: DecisionKind) -> Option<DecisionId> {
-    let of_run = |id: &&DecisionId| {
-        state.decisions.get(id).is_some_and(|decision| decision.run == run.id && decision.kind == kind)
-    };
-    state.index.open.iter().chain(&state.index.answered).find(of_run).copied()
+    find_all(state, run, kind).next().map(|decision| decision.id)
+}
+
+/// All of them.
+pub fn find_all<'a>(state: &'a State, run: &'a Run, kind: DecisionKind) -> impl Iterator<Item = &'a Decision> {
+    let asked = state.index.open.iter().chain(&state.index.answered).filter_map(|id| state.decisions.get(id));
+    asked.filter(move |decision| decision.run == run.id && decision.kind == kind)
 }

@@ -62,10 +62,7 @@ fn block(state: &State, id: crate::ids::TaskId) -> Vec<Event> {
 }
 
 fn after_failure(state: &State, ctx: &mut Ctx, id: AttemptId) -> Vec<Event> {
-    let Some(task) = state.task(id.task).filter(|task| task.state == TaskState::Trying && task.current().is_none())
-    else {
-        return Vec::new();
-    };
+    let Some(task) = state.task(id.task).filter(|task| task.undecided()) else { return Vec::new() };
     let (Some(run), Some(attempt)) = (state.run(task.run), task.attempt(id.generation)) else { return Vec::new() };
     let failure = attempt.more.as_ref().and_then(|more| more.failure.clone()).unwrap_or_default();
     let cancelled = run.cancelled || task.cancelled;

@@ -276,6 +276,7 @@ impl Teller<'_> {
             | E::CallRefused { .. }
             | E::RunsDropped { .. }
             | E::AttemptPrepared { .. }
+            | E::CallAnswered { .. }
             | E::AttemptHarvested { .. }
             | E::AttemptMoved { .. }
             | E::AttemptMerged { .. }

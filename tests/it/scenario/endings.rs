@@ -157,11 +157,11 @@ fn cancel_while_jobs_run() {
             > ended T-3.1 exit:1 says=connection_reset_by_peer
             T-3.1 ran exit:1
             T-3.1 over network/retry (it ended with exit status 1)
-            T-3 cancelled (the run was cancelled)
+            T-3 cancelled (cancelled)
+            R-1 shared freed
             > ended T-2.1 exit:0
             T-2.1 ran exit:0
             T-2.1 -> Harvesting
-            R-1 shared freed
             T-2 cancelled (the run was cancelled)
                 harvest T-2.1 in L-4
             > auto

@@ -369,7 +369,7 @@ fn on_failure_stop() {
             > ended T-2.1 exit:1 says=connection_reset_by_peer
             T-2.1 ran exit:1
             T-2.1 over network/retry (it ended with exit status 1)
-            T-2 blocked (the plan stops after a failure)
+            T-2 failed (it ended with exit status 1)
             R-1 Complete -> COMPLETING
                 publish R-1 -
             > auto

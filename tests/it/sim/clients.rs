@@ -41,7 +41,9 @@ pub fn act(world: &mut World) {
         63..66 => Command::Retry { run, task: Some(task) },
         66..71 => {
             let tasks = if world.chance(30) { vec![task] } else { Vec::new() };
-            Command::Apply { run, tasks, asks: false }
+            // A session's apply is asked about in checkpoint mode.
+            let asks = world.chance(30);
+            Command::Apply { run, tasks, asks }
         }
         71..75 => Command::Undo(run),
         75..78 => Command::Trust { hash: Some("h".to_owned()).filter(|_| world.chance(70)) },
@@ -81,7 +83,28 @@ pub fn act(world: &mut World) {
             remember: Default::default(),
         },
     };
+    let command = match command {
+        // They have a key of their own.
+        Command::Submit(_) | Command::SubmitTask { .. } => command,
+        command => {
+            world.calls += 1;
+            let (key, call) = (format!("k{}", world.calls), "call".to_owned());
+            Command::Keyed { key, call, command: Box::new(command) }
+        }
+    };
+    world.called = Some(command.clone());
     world.input(Input::Command(command));
+}
+
+/// A client whose answer was lost in a crash asks again, with the same key: what was done is not done again.
+pub fn ask_again(world: &mut World) {
+    let Some(command) = world.called.clone() else { return };
+    let Command::Keyed { key, .. } = &command else { return };
+    if world.core.state.answered.iter().any(|known| known.key == *key) {
+        let commits = world.core.journal.len();
+        world.input(Input::Command(command));
+        assert_eq!(world.core.journal.len(), commits, "a call that was answered was done again");
+    }
 }
 
 fn answer(world: &mut World, decision: DecisionId) -> Command {

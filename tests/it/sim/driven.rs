@@ -117,7 +117,7 @@ fn note(state: &State, event: &Event) {
             assert!(live.phase.leads_to(*to), "{attempt} went from {:?} to {to:?}", live.phase);
             coverage::phase(live.phase, *to);
         }
-        Event::AttemptPrepared { attempt } => {
+        Event::AttemptPrepared { attempt, .. } => {
             let (_, live) = state.live(*attempt).expect("an attempt whose lane is laid out is under way");
             coverage::prepared(live.phase);
         }

@@ -31,7 +31,12 @@ pub const SEEDS: u64 = 300;
 const FOUND: &[(u64, &str)] = &[
     (80, "the last reader failed while another task asked a person, and its lane was kept for ever"),
     (108, "a reader with a red check waited for a check of the base that nobody was going to make"),
+    (
+        155,
+        "a failed attempt was blocked before anybody looked at its failure, and the readers' lane waited for that look",
+    ),
     (176, "a ref moved, the report said that it had not, and nobody set it back"),
+    (195, "a note came before a crash, and the same attempt's agent was ordered again with other words"),
 ];
 
 /// The last inputs of a world, for the report of its end.

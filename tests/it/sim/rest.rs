@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use orchestrator::{
     core::{
-        Event, State,
+        Ctx, Event, Rng, State,
         decide::decision::DecisionKind,
-        plan::spec,
+        execute,
+        plan::spec::{self, Kind},
         run::RunState,
-        task::{Settled, TaskState},
+        task::{Attempt, Phase, Settled, Task, TaskState},
     },
     ids::{AttemptId, DecisionId, TaskId},
 };
@@ -30,8 +31,8 @@ pub fn check_pause(world: &World) {
         runs.collect::<Vec<_>>().join("; ")
     };
     for task in state.tasks.values() {
-        // Who waits for a person keeps its lane.
-        let live = task.current().filter(|(_, live)| !live.held());
+        // Who waits for a person keeps its lane, and that person is asked.
+        let live = task.current().filter(|(_, live)| !(live.held() && asked(state, task.id, live)));
         let live = live.map(|(attempt, live)| (attempt, live.phase, live.lane, &live.end));
         assert_eq!(live, None, "an attempt is under way at rest: {}", held());
     }
@@ -39,24 +40,69 @@ pub fn check_pause(world: &World) {
     assert!(state.index.lanes.len() == kept, "lanes are held at rest: {:?}: {}", state.index.lanes, held());
     assert!(kept > 0 || state.index.tokens.is_empty(), "tokens are held at rest: {:?}", state.index.tokens);
     for task in state.tasks.values() {
-        let waits = matches!(task.state, TaskState::Ready | TaskState::Trying | TaskState::Retry(_));
-        // Somebody who is asked may hold what it needs.
-        let waits = waits && kept == 0;
-        // Before its plan is approved, a run starts nothing.
-        let waits = waits && state.runs[&task.run].state != RunState::Planning;
-        // One that has used up what it may use starts nothing more until somebody says so.
-        let waits = waits && state.runs[&task.run].exhausted.is_none();
-        assert!(!waits, "{} is {:?} at rest: {:?}: {}", task.id, task.state, task.attempts.last(), held());
+        match task.state {
+            TaskState::Ready => {
+                let free = state.free_lane(world.core.settings.lanes_max);
+                let why = waits(world, task);
+                assert!(why, "{} is due at rest, a lane is {free:?}: {:?}: {}", task.id, task.attempts.last(), held());
+            }
+            TaskState::Retry(at) => panic!("{} is due again at {at}, and nothing happens: {}", task.id, held()),
+            TaskState::Asking(id) => {
+                assert!(state.decisions[&id].open(), "{} waits for {id}, which is not open: {}", task.id, held());
+            }
+            TaskState::Trying | TaskState::Waiting | TaskState::Settled(_) => {}
+        }
     }
     for run in state.runs.values() {
         let asked = state.index.open.iter().any(|id| state.decisions[id].run == run.id);
         // Who is asked in another run may hold the lane that it needs.
-        assert!(run.ended() || asked || kept > 0, "{} is {} at rest and nobody is asked", run.id, run.state);
+        let no_lane = state.free_lane(world.core.settings.lanes_max).is_none();
+        assert!(run.ended() || asked || no_lane, "{} is {} at rest and nobody is asked: {}", run.id, run.state, held());
         assert!(run.bringing.is_none(), "{} is being applied for ever", run.id);
     }
     for job in world.keeper.jobs.values() {
         assert!(matches!(job.standing, Standing::Ended(_)), "{} is under way at rest", job.order.id);
     }
+}
+
+/// Whether somebody is asked what this attempt waits for.
+fn asked(state: &State, task: TaskId, live: &Attempt) -> bool {
+    let open = |id: &DecisionId| state.decisions[id].open();
+    if live.phase == Phase::Reviewing {
+        let review = |id: &&DecisionId| {
+            let decision = &state.decisions[*id];
+            decision.kind == DecisionKind::Review && decision.task == Some(task)
+        };
+        return state.index.open.iter().any(|id| review(&id));
+    }
+    let mut asks = live.agent().into_iter().flat_map(|part| &part.asks).filter(|ask| ask.verdict.is_none());
+    asks.all(|ask| ask.decision.as_ref().is_some_and(open))
+}
+
+/// Whether a due task waits for something that a person's answer will give it.
+fn waits(world: &World, task: &Task) -> bool {
+    let (state, settings) = (&world.core.state, &world.core.settings);
+    let run = &state.runs[&task.run];
+    let mut open = state.index.open.iter().map(|id| &state.decisions[id]).filter(|decision| decision.run == run.id);
+    if run.exhausted.is_some() {
+        // It has used up what it may use, and somebody is asked about the run, not about a task of it.
+        return open.any(|decision| decision.kind == DecisionKind::Budget && decision.task.is_none());
+    }
+    if run.state == RunState::Planning {
+        // Before its plan is approved, a run starts nothing.
+        return open.any(|decision| decision.task.is_none());
+    }
+    // Somebody who is asked holds what it needs: the lane, a token, the files, an agent, the place.
+    let held = |task: &Task| task.current().filter(|(_, live)| live.held()).map(|(_, live)| live.agent().is_some());
+    let holders: Vec<bool> = state.tasks.values().filter_map(|task| held(task)).collect();
+    if holders.is_empty() {
+        return false;
+    }
+    let by_agent = task.spec.kind() == Kind::Agent && holders.contains(&true);
+    let ctx = Ctx { now: world.wall(), rng: &mut Rng(0), settings };
+    by_agent
+        || state.free_lane(settings.lanes_max).is_none()
+        || !execute::may_start(state, &ctx, run, &state.index.runs[&run.id], task)
 }
 
 /// Everything is over: what landed is there, once; what was done outside was allowed.

@@ -8,7 +8,7 @@ use std::{
 
 use orchestrator::{
     core::{
-        Effect, Event, Input, Report, Rng, Settings, State,
+        Command, Effect, Event, Input, Report, Rng, Settings, State,
         agent::{AgentEnd, FoundAgent, Usage},
         decide::{
             change::{Broken, Noticed, Remark},
@@ -86,6 +86,9 @@ pub struct World {
     pub outside: BTreeMap<TaskId, (u32, bool)>,
     /// Runs whose ref was moved behind the journal's back.
     pub tampered: BTreeSet<RunId>,
+    /// How many calls with a key clients made, and the newest.
+    pub calls: u32,
+    pub called: Option<Command>,
     pub faults: bool,
     trail: Trail,
 }
@@ -129,6 +132,8 @@ pub fn run(seed: u64, trail: Trail) {
         applied: BTreeMap::new(),
         outside: BTreeMap::new(),
         tampered: BTreeSet::new(),
+        calls: 0,
+        called: None,
         faults: true,
         trail,
     };
@@ -175,7 +180,7 @@ impl World {
         trail.push_back(format!("{:>7} {text}", self.now_ms));
     }
 
-    fn wall(&self) -> Timestamp {
+    pub fn wall(&self) -> Timestamp {
         Timestamp(START_MS + self.now_ms - self.behind_ms.min(self.now_ms))
     }
 
@@ -734,6 +739,7 @@ impl World {
             self.send(effect);
         }
         self.input(Input::Report(Report::Woken));
+        clients::ask_again(self);
     }
 
     /// Reads the journal, from a cached fold where there is one.
