@@ -3,6 +3,10 @@
 //! JSON-RPC 2.0, parameters by name. The first eight calls are the specification's (2.10); the rest is what its faces
 //! need. Nothing here decides anything: requests are checked for their form, never for their meaning.
 //!
+//! A call that would be done twice if it were made twice takes a `key` (`process_request` and `submit_task` inside of what
+//! is handed in): whoever lost the connection under it makes it again with the same key, and has the same answer. The
+//! newest few hundred of them are kept in the journal.
+//!
 //! The library's own checks would answer a malformed request in its words, so requests travel as [`Unchecked`] and the
 //! server calls [`Unchecked::check`] first.
 
@@ -74,7 +78,12 @@ pub trait OrchestratorApi {
 
     /// Saves a checkpoint of one run, or of all.
     #[method(name = "save_checkpoint", param_kind = map)]
-    async fn save_checkpoint(&self, session_id: Option<RunId>, label: Option<String>) -> RpcResult<CheckpointResponse>;
+    async fn save_checkpoint(
+        &self,
+        session_id: Option<RunId>,
+        label: Option<String>,
+        key: Option<String>,
+    ) -> RpcResult<CheckpointResponse>;
 
     /// The open decisions, most urgent first.
     #[method(name = "get_pending_decisions", param_kind = map)]
@@ -108,7 +117,7 @@ pub trait OrchestratorApi {
 
     /// An answer that held for a kind of action no longer does. Persons only.
     #[method(name = "forget_rule", param_kind = map)]
-    async fn forget_rule(&self, id: String) -> RpcResult<ForgetReply>;
+    async fn forget_rule(&self, id: String, key: Option<String>) -> RpcResult<ForgetReply>;
 
     /// What is remembered and learned of something that a session outside any run wants to do, in the workspace whose
     /// checkout is at `root`; `judgement` is what the rules say, `otherwise` what the session hears where nothing is
@@ -129,7 +138,7 @@ pub trait OrchestratorApi {
 
     /// Goes back to a checkpoint. Effects outside do not go back and are listed.
     #[method(name = "restore_checkpoint", param_kind = map)]
-    async fn restore_checkpoint(&self, checkpoint_id: CheckpointId) -> RpcResult<RestoreReply>;
+    async fn restore_checkpoint(&self, checkpoint_id: CheckpointId, key: Option<String>) -> RpcResult<RestoreReply>;
 
     /// What a run's result would change; with `patch` (the default) as text too.
     #[method(name = "diff", param_kind = map)]
@@ -137,11 +146,11 @@ pub trait OrchestratorApi {
 
     /// Brings a run's result, or the part of some tasks, into the checkout.
     #[method(name = "apply", param_kind = map)]
-    async fn apply(&self, run: RunId, tasks: Option<Vec<TaskId>>) -> RpcResult<ApplyReply>;
+    async fn apply(&self, run: RunId, tasks: Option<Vec<TaskId>>, key: Option<String>) -> RpcResult<ApplyReply>;
 
     /// Takes a run's result out of the checkout again.
     #[method(name = "undo", param_kind = map)]
-    async fn undo(&self, run: RunId) -> RpcResult<UndoReply>;
+    async fn undo(&self, run: RunId, key: Option<String>) -> RpcResult<UndoReply>;
 
     /// An editor brought a run's result into its buffers: each file's text before and after, as saving it would write it.
     /// It counts as applied from then on, and `undo` takes it out.
@@ -154,7 +163,7 @@ pub trait OrchestratorApi {
 
     /// Tries a failed task, or all failed tasks of a run, again.
     #[method(name = "retry", param_kind = map)]
-    async fn retry(&self, task_id: WorkId) -> RpcResult<RetryReply>;
+    async fn retry(&self, task_id: WorkId, key: Option<String>) -> RpcResult<RetryReply>;
 
     /// A run's plan.
     #[method(name = "get_plan", param_kind = map)]
@@ -202,7 +211,7 @@ pub trait OrchestratorApi {
 
     /// Claims a task that is offered to sessions, or this one. The lease runs ten minutes from any call about it.
     #[method(name = "claim_task", param_kind = map)]
-    async fn claim_task(&self, task_id: Option<TaskId>) -> RpcResult<ClaimReply>;
+    async fn claim_task(&self, task_id: Option<TaskId>, key: Option<String>) -> RpcResult<ClaimReply>;
 
     /// The caller's own task: an agent that we started leaves `attempt_id` out, a session names the one it claimed.
     #[method(name = "agent_task", param_kind = map)]
@@ -216,6 +225,7 @@ pub trait OrchestratorApi {
         text: String,
         attempt_id: Option<AttemptId>,
         percent: Option<f64>,
+        key: Option<String>,
     ) -> RpcResult<AgentReportReply>;
 
     /// The run's notes after a number (default 0: all); with `add`, leaves one first.
@@ -225,6 +235,7 @@ pub trait OrchestratorApi {
         attempt_id: Option<AttemptId>,
         add: Option<String>,
         after: Option<u32>,
+        key: Option<String>,
     ) -> RpcResult<NotesReply>;
 
     /// How the daemon is.

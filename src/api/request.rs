@@ -355,7 +355,8 @@ fn check_description(description: &str) -> Result<(), ApiError> {
     }
 }
 
-fn check_key(key: Option<&str>) -> Result<(), ApiError> {
+/// Checks the form of a call's key.
+pub fn check_key(key: Option<&str>) -> Result<(), ApiError> {
     match key {
         Some(key) if key.is_empty() || key.chars().count() > KEY_CHARS_MAX => Err(invalid(
             "key",

@@ -47,7 +47,7 @@ pub async fn checkpoint<C: OrchestratorApiClient + Sync>(
     run: Option<RunId>,
     label: Option<String>,
 ) -> Result<Exit, CliError> {
-    let reply = client.save_checkpoint(run, label).await?;
+    let reply = client.save_checkpoint(run, label, None).await?;
     console.reply(&reply, |reply, paint| {
         let restore = paint.cyan(&format!("orchestrator restore {}", reply.checkpoint_id));
         format!("{}\nGo back with {restore}\n", reply.summary)
@@ -61,7 +61,7 @@ pub async fn restore<C: OrchestratorApiClient + Sync>(
     console: &mut Console,
     checkpoint: CheckpointId,
 ) -> Result<Exit, CliError> {
-    let reply = client.restore_checkpoint(checkpoint).await?;
+    let reply = client.restore_checkpoint(checkpoint, None).await?;
     console.reply(&reply, |reply, paint| {
         let left = reply.external_left.iter().map(|left| format!("  {} did not go back: {left}\n", paint.yellow("!")));
         format!("{}\n{}", reply.summary, left.collect::<String>())

@@ -58,7 +58,7 @@ pub async fn forget<C: OrchestratorApiClient + Sync>(
     console: &mut Console,
     id: String,
 ) -> Result<Exit, CliError> {
-    let reply = client.forget_rule(id).await?;
+    let reply = client.forget_rule(id, None).await?;
     console.reply(&reply, |reply, paint| format!("{} {}\n", paint.green("✓"), reply.summary))?;
     Ok(Exit::Completed)
 }

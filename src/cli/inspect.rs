@@ -223,7 +223,7 @@ pub async fn retry<C: OrchestratorApiClient + Sync>(
     id: &str,
 ) -> Result<Exit, CliError> {
     let id: WorkId = parse(id, "give T-42 for a task or R-3 for a run")?;
-    let reply = client.retry(id).await?;
+    let reply = client.retry(id, None).await?;
     console.reply(&reply, |reply, _| format!("{}\n", reply.summary))?;
     Ok(if reply.tasks.is_empty() { Exit::Failed } else { Exit::Completed })
 }

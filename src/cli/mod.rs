@@ -46,7 +46,7 @@ use exit::{CliError, Exit};
 
 use crate::{
     api::{ApiError, Code, OrchestratorApiClient, Welcome},
-    client::{ConnectOptions, connect},
+    client::{ConnectOptions, again::Steady, connect},
     stdio::{self, Dialect, Ending},
 };
 
@@ -248,10 +248,10 @@ async fn with_daemon(verb: Option<Verb>, workspace: PathBuf, console: &mut Conso
     if let Verb::Doctor = verb {
         return doctor(&options, console).await;
     }
-    let (client, welcome) = connect(&options).await?;
+    let (client, welcome) = Steady::connect(&options).await?;
     tracing::info!(version = %welcome.version, pid = welcome.pid, role = ?welcome.role, "connected");
     if let Verb::Run(arguments) = &verb {
-        let again = async || connect(&options).await.map(|(client, _)| client).map_err(CliError::from);
+        let again = async || Steady::connect(&options).await.map(|(client, _)| client).map_err(CliError::from);
         return run::run(client, again, console, arguments).await;
     }
     verbs(&client, &welcome, console, verb).await

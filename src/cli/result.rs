@@ -59,7 +59,7 @@ pub async fn apply<C: OrchestratorApiClient + Sync>(
     tasks: &[TaskId],
 ) -> Result<Exit, CliError> {
     let run = newest(client, run).await?;
-    let reply = client.apply(run, (!tasks.is_empty()).then(|| tasks.to_vec())).await?;
+    let reply = client.apply(run, (!tasks.is_empty()).then(|| tasks.to_vec()), None).await?;
     console.reply(&reply, |reply, paint| {
         let mut text = format!("{}\n", reply.summary);
         if !reply.conflicts.is_empty() {
@@ -88,7 +88,7 @@ pub async fn undo<C: OrchestratorApiClient + Sync>(
     console: &mut Console,
     run: RunId,
 ) -> Result<Exit, CliError> {
-    let reply = client.undo(run).await?;
+    let reply = client.undo(run, None).await?;
     console.reply(&reply, |reply, paint| {
         let mut text = format!("{}\n", reply.summary);
         if !reply.edited_since.is_empty() {

@@ -2,6 +2,7 @@
 //!
 //! However many clients start at once, one daemon comes of it: whoever gets its lock is it, the others find it.
 
+pub mod again;
 pub mod brief;
 pub mod link;
 mod transport;

@@ -340,7 +340,11 @@ impl Workspace {
             match wake {
                 Wake::Command(mut command, answer) => {
                     // Known here and nowhere else; to ask for it first would be a turn of its own.
-                    if let Command::SaveCheckpoint { position, .. } = &mut *command {
+                    let asked = match &mut *command {
+                        Command::Keyed { command, .. } => &mut **command,
+                        asked => asked,
+                    };
+                    if let Command::SaveCheckpoint { position, .. } = asked {
                         *position = self.journal.head().0;
                     }
                     let reply = self.step(at, Input::Command(*command), &mut events, &mut effects);

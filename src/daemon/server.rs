@@ -155,7 +155,7 @@ impl Session {
     }
 
     /// What an agent or a session says of its own attempt.
-    async fn word(&self, attempt: AttemptId, word: AgentWord) -> Result<(), ApiError> {
+    async fn word(&self, attempt: AttemptId, word: AgentWord, key: Option<String>) -> Result<(), ApiError> {
         if self.role == Role::Agent && self.attempt != Some(attempt) {
             return Err(ApiError::new(Code::Forbidden, format!("{attempt} is not this agent's"), ""));
         }
@@ -167,7 +167,7 @@ impl Session {
                 return Err(ApiError::new(Code::Forbidden, message, "claim a task of your own: claim_task"));
             }
         }
-        self.command(Act::Own, Command::AgentReport { attempt, word }, |_, _| Ok(())).await
+        self.keyed((Act::Own, "agent_report", key), Command::AgentReport { attempt, word }, |_, _| Ok(())).await
     }
 
     /// Who claims, for people and for the record.
@@ -241,6 +241,21 @@ impl Session {
         let sent = greeted.workspace.wakes.send(Wake::Command(Box::new(command), answer));
         sent.map_err(|_| closed())?;
         answered.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// The same under a key of the caller's, where it gave one.
+    async fn keyed<T: Send + 'static>(
+        &self,
+        (act, call, key): (Act, &str, Option<String>),
+        command: Command,
+        answer: impl FnOnce(&View, Reply) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        request::check_key(key.as_deref())?;
+        let command = match key {
+            Some(key) => Command::Keyed { key, call: call.to_owned(), command: Box::new(command) },
+            None => command,
+        };
+        self.command(act, command, answer).await
     }
 
     /// Waits until `ready` has something to say; it is asked at once and after every commit.
@@ -551,11 +566,16 @@ impl OrchestratorApiServer for Session {
         Ok(state.await?)
     }
 
-    async fn save_checkpoint(&self, session_id: Option<RunId>, label: Option<String>) -> RpcResult<CheckpointResponse> {
+    async fn save_checkpoint(
+        &self,
+        session_id: Option<RunId>,
+        label: Option<String>,
+        key: Option<String>,
+    ) -> RpcResult<CheckpointResponse> {
         let label = label.unwrap_or_default();
         // The position is the loop's to say.
         let command = Command::SaveCheckpoint { run: session_id, label, position: 0 };
-        let answer = self.command(Act::Work, command, |view, reply| match reply {
+        let answer = self.keyed((Act::Work, "save_checkpoint", key), command, |view, reply| match reply {
             Reply::Checkpoint(id) => convert::checkpoint_response(view, id),
             other => Err(unexpected(&other)),
         });
@@ -600,9 +620,9 @@ impl OrchestratorApiServer for Session {
         Ok(self.read(move |view| Ok(convert::history(view, last.unwrap_or(30).min(1000)))).await?)
     }
 
-    async fn forget_rule(&self, id: String) -> RpcResult<ForgetReply> {
+    async fn forget_rule(&self, id: String, key: Option<String>) -> RpcResult<ForgetReply> {
         let forgotten = id.clone();
-        let reply = self.command(Act::Govern, Command::ForgetRule(id), move |view, _| {
+        let reply = self.keyed((Act::Govern, "forget_rule", key), Command::ForgetRule(id), move |view, _| {
             let summary = format!("{forgotten} no longer holds; such actions are asked about again");
             Ok(ForgetReply { summary, revision: view.revision, id: forgotten })
         });
@@ -671,14 +691,14 @@ impl OrchestratorApiServer for Session {
         Ok(Changes { summary, revision, events })
     }
 
-    async fn restore_checkpoint(&self, checkpoint_id: CheckpointId) -> RpcResult<RestoreReply> {
-        let answer =
-            self.command(Act::Work, Command::RestoreCheckpoint(checkpoint_id), move |view, reply| match reply {
-                Reply::Reopened(tasks) => {
-                    Ok(convert::restore_reply(view, checkpoint_id, &restored(view, checkpoint_id, &tasks)))
-                }
-                other => Err(unexpected(&other)),
-            });
+    async fn restore_checkpoint(&self, checkpoint_id: CheckpointId, key: Option<String>) -> RpcResult<RestoreReply> {
+        let call = (Act::Work, "restore_checkpoint", key);
+        let answer = self.keyed(call, Command::RestoreCheckpoint(checkpoint_id), move |view, reply| match reply {
+            Reply::Reopened(tasks) => {
+                Ok(convert::restore_reply(view, checkpoint_id, &restored(view, checkpoint_id, &tasks)))
+            }
+            other => Err(unexpected(&other)),
+        });
         Ok(answer.await?)
     }
 
@@ -696,11 +716,11 @@ impl OrchestratorApiServer for Session {
         Ok(made.await.map_err(|error| ApiError::new(Code::Internal, error.to_string(), ""))??)
     }
 
-    async fn apply(&self, run: RunId, tasks: Option<Vec<TaskId>>) -> RpcResult<ApplyReply> {
+    async fn apply(&self, run: RunId, tasks: Option<Vec<TaskId>>, key: Option<String>) -> RpcResult<ApplyReply> {
         let tasks = tasks.unwrap_or_default();
         let asks = self.role() != Role::Person;
         let command = Command::Apply { run, tasks: tasks.clone(), asks };
-        let asked = self.command(Act::Work, command, move |view, reply| match reply {
+        let asked = self.keyed((Act::Work, "apply", key), command, move |view, reply| match reply {
             Reply::Asked(decision) => Ok(Some(convert::apply_asked(view, run, decision))),
             _ => Ok(None),
         });
@@ -746,8 +766,8 @@ impl OrchestratorApiServer for Session {
         Ok(answer.await?)
     }
 
-    async fn undo(&self, run: RunId) -> RpcResult<UndoReply> {
-        self.command(Act::Work, Command::Undo(run), |_, _| Ok(())).await?;
+    async fn undo(&self, run: RunId, key: Option<String>) -> RpcResult<UndoReply> {
+        self.keyed((Act::Work, "undo", key), Command::Undo(run), |_, _| Ok(())).await?;
         let answer = self.until(move |view| match view.run(run) {
             Ok(found) => convert::undo_reply(view, run, &[brought_back(found)?]).map(Ok),
             Err(error) => Some(Err(error)),
@@ -755,7 +775,7 @@ impl OrchestratorApiServer for Session {
         Ok(answer.await?)
     }
 
-    async fn retry(&self, task_id: WorkId) -> RpcResult<RetryReply> {
+    async fn retry(&self, task_id: WorkId, key: Option<String>) -> RpcResult<RetryReply> {
         let command = match task_id {
             WorkId::Run(run) => Command::Retry { run, task: None },
             WorkId::Task(task) => {
@@ -763,7 +783,7 @@ impl OrchestratorApiServer for Session {
                 Command::Retry { run, task: Some(task) }
             }
         };
-        let answer = self.command(Act::Work, command, move |view, reply| match reply {
+        let answer = self.keyed((Act::Work, "retry", key), command, move |view, reply| match reply {
             Reply::Reopened(tasks) => Ok(convert::retry_reply(view, task_id, tasks)),
             other => Err(unexpected(&other)),
         });
@@ -898,7 +918,7 @@ impl OrchestratorApiServer for Session {
         Ok(answer.await?)
     }
 
-    async fn claim_task(&self, task_id: Option<TaskId>) -> RpcResult<ClaimReply> {
+    async fn claim_task(&self, task_id: Option<TaskId>, key: Option<String>) -> RpcResult<ClaimReply> {
         let holder = self.holder()?;
         if !self.shared.config.pulls() {
             let message = "sessions take no tasks here: config.toml declares no agent with driver = \"pull\"";
@@ -908,7 +928,7 @@ impl OrchestratorApiServer for Session {
         let dir = self.greeted(Act::Work)?.workspace.dir.clone();
         let folder = dir.clone();
         let claim = Command::ClaimTask { task: task_id, holder };
-        let claimed = self.command(Act::Work, claim, move |view, reply| match reply {
+        let claimed = self.keyed((Act::Work, "claim_task", key), claim, move |view, reply| match reply {
             Reply::Claimed(attempt) => Ok((Some(attempt), convert::claim_reply(view, Some(attempt), &folder)?)),
             Reply::NothingOffered => Ok((None, convert::claim_reply(view, None, &folder)?)),
             other => Err(unexpected(&other)),
@@ -934,7 +954,7 @@ impl OrchestratorApiServer for Session {
         let attempt = self.own(attempt_id)?;
         let dir = self.greeted(Act::Own)?.workspace.dir.clone();
         if self.role != Role::Agent {
-            self.word(attempt, AgentWord::Present).await?;
+            self.word(attempt, AgentWord::Present, None).await?;
         }
         Ok(self.read(move |view| convert::agent_task(view, attempt, &dir)).await?)
     }
@@ -945,6 +965,7 @@ impl OrchestratorApiServer for Session {
         text: String,
         attempt_id: Option<AttemptId>,
         percent: Option<f64>,
+        key: Option<String>,
     ) -> RpcResult<AgentReportReply> {
         let attempt = self.own(attempt_id)?;
         if percent.is_some_and(|percent| !(0.0..=100.0).contains(&percent)) {
@@ -958,7 +979,7 @@ impl OrchestratorApiServer for Session {
             ReportKind::Done => AgentWord::Done(cut(text, REPORT_CHARS_MAX)),
             ReportKind::Failed => AgentWord::Failed(cut(text, REPORT_CHARS_MAX)),
         };
-        self.word(attempt, word).await?;
+        self.word(attempt, word, key).await?;
         Ok(self.read(move |view| convert::agent_report(view, attempt)).await?)
     }
 
@@ -967,6 +988,7 @@ impl OrchestratorApiServer for Session {
         attempt_id: Option<AttemptId>,
         add: Option<String>,
         after: Option<u32>,
+        key: Option<String>,
     ) -> RpcResult<NotesReply> {
         let attempt = self.own(attempt_id)?;
         let word = match add.filter(|text| !text.trim().is_empty()) {
@@ -974,7 +996,7 @@ impl OrchestratorApiServer for Session {
             None => AgentWord::Present,
         };
         if self.role != Role::Agent || word != AgentWord::Present {
-            self.word(attempt, word).await?;
+            self.word(attempt, word, key).await?;
         }
         Ok(self.read(move |view| convert::notes_reply(view, attempt, after.unwrap_or(0))).await?)
     }

@@ -30,8 +30,8 @@ pub async fn bring(shared: &Arc<Shared>, run: RunId, tasks: Option<Vec<TaskId>>)
 }
 
 async fn brought(shared: &Arc<Shared>, run: RunId, tasks: Option<Vec<TaskId>>) -> Result<(Level, String), ApiError> {
-    let (daemon, checkout) = shared.daemon_and_checkout().await?;
-    let diff: DiffReply = daemon.call("diff", json!({"run": run})).await?;
+    let (_, checkout) = shared.daemon_and_checkout().await?;
+    let diff: DiffReply = shared.call("diff", json!({"run": run})).await?;
     let touched: Vec<PathBuf> = diff.files.iter().map(|file| checkout.join(&file.path)).collect();
     if touched.is_empty() {
         return Ok((Level::Info, diff.summary));
@@ -68,7 +68,7 @@ async fn brought(shared: &Arc<Shared>, run: RunId, tasks: Option<Vec<TaskId>>) -
         );
         return Ok((Level::Warning, message));
     }
-    let reply: ApplyReply = daemon.call("apply", json!({"run": run, "tasks": tasks})).await?;
+    let reply: ApplyReply = shared.call("apply", json!({"run": run, "tasks": tasks})).await?;
     let level = if reply.applied { Level::Info } else { Level::Warning };
     Ok((level, reply.summary))
 }

@@ -75,8 +75,7 @@ pub fn key(command: &str, arguments: &str) -> Option<String> {
 /// A read. Its answer is kept, and the next time it is not carried out ([`super::pump`]) if it still holds.
 async fn read(shared: &Arc<Shared>, command: &str, call: &str, arguments: &[Value]) -> Result<Value, ApiError> {
     let parameters = convert::parameters(command, arguments)?;
-    let daemon = shared.daemon().await?;
-    let (reply, holds) = daemon.held(call, parameters).await?;
+    let (reply, holds, daemon) = shared.held(call, &parameters).await?;
     if let (Some(holds), Some(key)) = (holds, key(command, &json!(arguments).to_string())) {
         daemon.keep(&key, holds, reply.get().as_bytes());
     }
@@ -123,8 +122,7 @@ pub async fn execute(shared: &Arc<Shared>, command: &str, arguments: &[Value]) -
             let run: RunId = convert::parameter(command, &parameters, "run")?;
             let tasks: Option<Vec<TaskId>> = convert::parameter(command, &parameters, "tasks")?;
             // The daemon refuses what is not there now; the rest may wait for the user.
-            let daemon = shared.daemon().await?;
-            let diff = daemon.call::<Value>("diff", json!({"run": run, "patch": false})).await?;
+            let diff = shared.call::<Value>("diff", json!({"run": run, "patch": false})).await?;
             let shared = shared.clone();
             tokio::spawn(async move { bring::bring(&shared, run, tasks).await });
             Ok(json!({"summary": format!("{run} is being brought in"), "request_id": run, "files": diff["files"]}))
@@ -136,8 +134,7 @@ pub async fn execute(shared: &Arc<Shared>, command: &str, arguments: &[Value]) -
         call if READS.contains(&call) => read(shared, command, call, arguments).await,
         call if CALLS.contains(&call) => {
             let parameters = convert::parameters(command, arguments)?;
-            let daemon = shared.daemon().await?;
-            daemon.call(call, parameters).await
+            shared.call(call, parameters.into()).await
         }
         other => {
             let known: Vec<&str> = OWN.iter().chain(CALLS).copied().collect();
@@ -151,7 +148,7 @@ pub async fn execute(shared: &Arc<Shared>, command: &str, arguments: &[Value]) -
 /// cannot go with it is named.
 async fn start(shared: &Arc<Shared>, mut request: Value) -> Result<Value, ApiError> {
     let unsaved = bring::unsaved(shared, Vec::new()).await;
-    let (daemon, checkout) = shared.daemon_and_checkout().await?;
+    let (_, checkout) = shared.daemon_and_checkout().await?;
     let (mut buffers, mut left, mut bytes) = (Map::new(), Vec::new(), 0);
     for Unsaved { name, path, text } in unsaved {
         match text.filter(|text| path.starts_with(&checkout) && bytes + text.len() <= BUFFERS_BYTES_MAX) {
@@ -170,7 +167,7 @@ async fn start(shared: &Arc<Shared>, mut request: Value) -> Result<Value, ApiErr
             context.insert("unsaved".to_owned(), json!(left));
         }
     }
-    let response: Value = daemon.call("process_request", json!({"request": request})).await?;
+    let response: Value = shared.call("process_request", json!({"request": request})).await?;
     if let Some(run) = response["request_id"].as_str().and_then(|run| run.parse::<RunId>().ok()) {
         let _ = shared.wakes.send(Wake::Own(run));
         if !left.is_empty() {

@@ -303,10 +303,7 @@ impl Follower {
         let Some(run) = self.progress.run_of(token) else { return };
         let shared = self.shared.clone();
         self.tasks.spawn(async move {
-            let cancelled = async {
-                let daemon = shared.daemon().await?;
-                daemon.call::<Value>("cancel_task", json!({"task_id": run})).await
-            };
+            let cancelled = async { shared.call::<Value>("cancel_task", json!({"task_id": run})).await };
             if let Err(error) = cancelled.await {
                 shared.tell_refusal(&error);
             }
@@ -321,10 +318,7 @@ impl Follower {
         self.reading = true;
         let shared = self.shared.clone();
         self.tasks.spawn(async move {
-            let read = async {
-                let daemon = shared.daemon().await?;
-                daemon.call::<PendingDecisions>("get_pending_decisions", json!({})).await
-            };
+            let read = async { shared.call::<PendingDecisions>("get_pending_decisions", json!({})).await };
             // Without a daemon there is nothing to answer; the next connection brings them.
             let decisions = read.await.map(|pending| pending.decisions).unwrap_or_default();
             let _ = shared.wakes.send(Wake::Decisions(decisions));
@@ -334,10 +328,7 @@ impl Follower {
     fn read_report(&mut self, run: RunId) {
         let shared = self.shared.clone();
         self.tasks.spawn(async move {
-            let read = async {
-                let daemon = shared.daemon().await?;
-                daemon.call::<Report>("get_report", json!({"run": run})).await
-            };
+            let read = async { shared.call::<Report>("get_report", json!({"run": run})).await };
             match read.await {
                 Ok(report) => drop(shared.wakes.send(Wake::OwnOver { run, report: Box::new(report) })),
                 Err(error) => shared.tell_refusal(&error),
@@ -440,9 +431,8 @@ impl Follower {
         let shared = self.shared.clone();
         self.tasks.spawn(async move {
             let submitted = async {
-                let daemon = shared.daemon().await?;
                 let answer = json!({"decision_id": id, "response": {"choice": choice}});
-                daemon.call::<DecisionResult>("submit_decision", answer).await
+                shared.call::<DecisionResult>("submit_decision", answer).await
             };
             match submitted.await {
                 Ok(result) => tracing::info!(summary = %result.summary, "answered"),

@@ -85,22 +85,21 @@ impl Page {
         if *self == Page::Doctor {
             return client::doctor(shared.root()).await;
         }
-        let daemon = shared.daemon().await?;
         Ok(match self {
             Page::Doctor => String::new(),
-            Page::Why(id) => why(&daemon.call("why", json!({"id": id})).await?),
-            Page::Explain(text) => explain(&daemon.call("explain_request", json!({"text": text})).await?),
-            Page::Plan(run) => plan(*run, &daemon.call::<PlanReply>("get_plan", json!({"run": run})).await?.plan),
-            Page::Report(run) => report(&daemon.call("get_report", json!({"run": run})).await?),
+            Page::Why(id) => why(&shared.call("why", json!({"id": id})).await?),
+            Page::Explain(text) => explain(&shared.call("explain_request", json!({"text": text})).await?),
+            Page::Plan(run) => plan(*run, &shared.call::<PlanReply>("get_plan", json!({"run": run})).await?.plan),
+            Page::Report(run) => report(&shared.call("get_report", json!({"run": run})).await?),
             Page::Diff(run) => {
-                let diff: DiffReply = daemon.call("diff", json!({"run": run})).await?;
+                let diff: DiffReply = shared.call("diff", json!({"run": run})).await?;
                 match diff.patch.unwrap_or_default() {
                     patch if patch.is_empty() => format!("{}\n", diff.summary),
                     patch => patch,
                 }
             }
             Page::Log(id) => {
-                let log: LogReply = daemon.call("get_log", json!({"id": id})).await?;
+                let log: LogReply = shared.call("get_log", json!({"id": id})).await?;
                 match log.text.as_str() {
                     "" => format!("{}\n", log.summary),
                     _ => log.text,

@@ -10,7 +10,8 @@ use std::{
     time::Duration,
 };
 
-use serde_json::{Value, json};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json, value::RawValue};
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::{
@@ -22,8 +23,12 @@ use super::{
     pages::Page,
 };
 use crate::{
-    api::{ApiError, Code, Decision, session::ClientInfo},
-    client::{ConnectOptions, link::Link},
+    api::{ApiError, Code, Decision, kept::Holds, session::ClientInfo},
+    client::{
+        ConnectOptions,
+        again::{self, Tries},
+        link::Link,
+    },
     ids::RunId,
 };
 
@@ -202,6 +207,36 @@ impl Shared {
         match &*self.link.borrow() {
             Daemon::Up(link, _) => link.kept(key),
             Daemon::Connecting | Daemon::Down(_) => None,
+        }
+    }
+
+    /// A call of the daemon, its reply read; made again where the connection breaks under it.
+    pub async fn call<T: DeserializeOwned>(&self, method: &str, params: Value) -> Result<T, ApiError> {
+        let params = again::with_key(method, &params).unwrap_or(params);
+        let mut tries = Tries::default();
+        loop {
+            let link = self.daemon().await?;
+            match link.call(method, &params).await {
+                Err(error) if tries.more(link.is_closed(), &error).await => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// A read whose answer may be kept, with the connection that it came by.
+    pub async fn held(
+        &self,
+        method: &str,
+        params: &impl serde::Serialize,
+    ) -> Result<(Box<RawValue>, Option<Holds>, Link), ApiError> {
+        let mut tries = Tries::default();
+        loop {
+            let link = self.daemon().await?;
+            match link.held(method, params).await {
+                Ok((reply, holds)) => return Ok((reply, holds, link)),
+                Err(error) if tries.more(link.is_closed(), &error).await => {}
+                Err(error) => return Err(error),
+            }
         }
     }
 

@@ -21,7 +21,11 @@ use super::{
 };
 use crate::{
     api::{ApiError, Code, Event, kept::Holds},
-    client::{ConnectOptions, link::Link},
+    client::{
+        ConnectOptions,
+        again::{self, Tries},
+        link::Link,
+    },
     ids::DecisionId,
 };
 
@@ -193,26 +197,34 @@ impl Front {
         Ok(connected)
     }
 
-    /// A call of the daemon, its reply as it came. Where the connection broke, it is made once more: only for calls
-    /// that may be repeated.
+    /// A call of the daemon, its reply as it came. Where the connection broke, it is made again: what would be done twice
+    /// has a key.
     pub async fn raw(&self, method: &str, params: &impl Serialize) -> Result<Box<RawValue>, ApiError> {
-        let connected = self.connected().await?;
-        match connected.link.raw(method, params).await {
-            Err(_) if connected.link.is_closed() => self.connected().await?.link.raw(method, params).await,
-            outcome => outcome,
+        match again::with_key(method, params) {
+            Some(keyed) => self.steadily(async |link| link.raw(method, &keyed).await).await,
+            None => self.steadily(async |link| link.raw(method, params).await).await,
+        }
+        .map(|(reply, _)| reply)
+    }
+
+    /// Does something with the connection, again where that breaks; and the connection that it went over.
+    async fn steadily<T>(&self, call: impl AsyncFn(&Link) -> Result<T, ApiError>) -> Result<(T, Link), ApiError> {
+        let mut tries = Tries::default();
+        loop {
+            let Connected { link, .. } = self.connected().await?;
+            match call(&link).await {
+                Ok(reply) => return Ok((reply, link)),
+                Err(error) if tries.more(link.is_closed(), &error).await => {}
+                Err(error) => return Err(error),
+            }
         }
     }
 
     /// A read whose answer may be kept.
     pub async fn held(&self, method: &str, params: &impl Serialize) -> Result<Reply, ApiError> {
-        let mut connected = self.connected().await?;
-        let mut outcome = connected.link.held(method, params).await;
-        if outcome.is_err() && connected.link.is_closed() {
-            connected = self.connected().await?;
-            outcome = connected.link.held(method, params).await;
-        }
-        Ok(match outcome? {
-            (reply, Some(holds)) => Reply::Held(reply, connected.link, holds),
+        let (answered, link) = self.steadily(async |link| link.held(method, params).await).await?;
+        Ok(match answered {
+            (reply, Some(holds)) => Reply::Held(reply, link, holds),
             (reply, None) => Reply::Called(reply),
         })
     }
@@ -226,12 +238,7 @@ impl Front {
         self.daemon.try_lock().ok()?.as_ref()?.link.kept(key)
     }
 
-    /// The same for a call that must not be repeated.
-    pub async fn raw_once(&self, method: &str, params: &impl Serialize) -> Result<Box<RawValue>, ApiError> {
-        self.connected().await?.link.raw(method, params).await
-    }
-
-    /// A call of the daemon that may be repeated, its reply read.
+    /// A call of the daemon, its reply read.
     pub async fn ask<T: DeserializeOwned>(&self, method: &str, params: &impl Serialize) -> Result<T, ApiError> {
         let reply = self.raw(method, params).await?;
         serde_json::from_str(reply.get()).map_err(|error| {

@@ -17,7 +17,10 @@ use super::{
     front::{Call, Era, Front, Handled, Reply},
     server, tasks, wait,
 };
-use crate::api::{ApiError, Code, ProcessResponse, decision::Surface, request::nearest};
+use crate::{
+    api::{ApiError, Code, ProcessResponse, decision::Surface, request::nearest},
+    client::again,
+};
 
 /// The tools of a person's session.
 const SESSION: &str = include_str!("tools.json");
@@ -204,17 +207,11 @@ async fn one(
         "process_request" => return process_request(front, call, arguments, round).await,
         "wait_for_change" => return wait::tool(front, call, arguments, round).await,
         "submit_decision" => return submit_decision(front, arguments).await,
-        "submit_task" => {
-            keyed(arguments);
-            Reply::Called(front.raw("submit_task", &json!({"task": arguments})).await?)
-        }
-        // Two of them would be two.
-        "save_checkpoint" => Reply::Called(front.raw_once("save_checkpoint", arguments).await?),
-        "restore_checkpoint" => Reply::Called(front.raw_once("restore_checkpoint", arguments).await?),
-        "claim_task" => Reply::Called(front.raw_once("claim_task", arguments).await?),
+        "submit_task" => Reply::Called(front.raw("submit_task", &json!({"task": arguments})).await?),
+        "save_checkpoint" | "restore_checkpoint" | "claim_task" => Reply::Called(front.raw(name, arguments).await?),
         "my_task" => Reply::Called(raw("agent_task", std::mem::take(arguments)).await?),
         "report_task" => Reply::Called(raw("agent_report", std::mem::take(arguments)).await?),
-        "notes" => Reply::Called(front.raw_once("agent_notes", arguments).await?),
+        "notes" => Reply::Called(raw("agent_notes", std::mem::take(arguments)).await?),
         "get_task_status" | "get_state" | "get_pending_decisions" => front.held(name, arguments).await?,
         // The names were looked at before.
         _ => Reply::Called(raw("cancel_task", std::mem::take(arguments)).await?),
@@ -294,16 +291,12 @@ fn id_of(text: &str) -> Option<String> {
     (matches!(letter, "R" | "T" | "D" | "C") && plain && digits).then_some(text)
 }
 
-/// Gives a request a key where its client gave none, so that it can be sent again after a broken connection.
+/// Gives a request a key where its client gave none, so that it can be handed in again: to see what became of it.
 fn keyed(arguments: &mut JsonObject) -> Option<String> {
-    if arguments.get("key").is_none_or(Value::is_null) {
-        use std::io::Read;
-        let mut bytes = [0; 16];
-        let random = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
-        if random.is_ok() {
-            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            arguments.insert("key".to_owned(), format!("mcp-{hex}").into());
-        }
+    if arguments.get("key").is_none_or(Value::is_null)
+        && let Some(key) = again::key("mcp")
+    {
+        arguments.insert("key".to_owned(), key.into());
     }
     arguments.get("key").and_then(Value::as_str).map(str::to_owned)
 }

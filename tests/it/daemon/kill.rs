@@ -2,9 +2,17 @@
 //!
 //! Afterwards: the same tree as without, nothing lost, nothing finished done twice, and the run ends by itself.
 
-use std::{collections::BTreeMap, fmt::Write, fs, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::Stdio,
+    time::Duration,
+};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::sandbox::{Process, Sandbox, kill_9, lines};
 
@@ -181,4 +189,42 @@ fn killed_at_any_point_a_run_ends_the_same_and_nothing_finished_is_repeated() {
     }
     let jobs = sandbox.jobs();
     assert!(jobs.is_empty(), "{jobs:#?}");
+}
+
+#[test]
+fn a_read_under_which_the_daemon_dies_is_asked_again() {
+    let sandbox = Sandbox::new();
+    let go = sandbox.file("go", "").with_file_name("gone-on");
+    let work = format!("echo one; until [ -e {} ]; do sleep 0.02; done; echo two", go.display());
+    sandbox.run(&["run", "--do", &work, "--verify", "true", "--detach"]).exits(0);
+    let mut follows = sandbox.command(&["log", "T-1", "--follow"]);
+    let mut follows = follows.stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(follows.stdout.take().unwrap()).lines();
+    // From its first words on, it waits in a call for more.
+    assert_eq!(said.next().unwrap().unwrap(), "one");
+    for daemon in sandbox.daemons() {
+        kill_9(daemon);
+    }
+    fs::write(&go, "").unwrap();
+    assert_eq!(said.next().unwrap().unwrap(), "two");
+    assert!(said.next().is_none(), "each line once");
+    assert!(follows.wait().unwrap().success());
+}
+
+#[test]
+fn a_call_that_was_done_is_not_done_again_for_the_same_key_whoever_died_meanwhile() {
+    let sandbox = Sandbox::new();
+    let save = json!({"label": "one", "key": "mine"});
+    let first = sandbox.wire().ok("save_checkpoint", save.clone());
+    for daemon in sandbox.daemons() {
+        kill_9(daemon);
+        sandbox.gone(daemon);
+    }
+    let mut wire = sandbox.wire();
+    assert_eq!(wire.ok("save_checkpoint", save)["checkpoint_id"], first["checkpoint_id"]);
+    let other = wire.ok("save_checkpoint", json!({"label": "one", "key": "other"}));
+    assert_ne!(other["checkpoint_id"], first["checkpoint_id"]);
+    // A key is for one call, and of a form.
+    assert_eq!(wire.refused("undo", json!({"run": "R-1", "key": "mine"})), "INVALID");
+    assert_eq!(wire.refused("save_checkpoint", json!({"key": "k".repeat(65)})), "INVALID");
 }

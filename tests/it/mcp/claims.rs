@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::client::Client;
-use crate::daemon::sandbox::{Sandbox, eventually};
+use crate::daemon::sandbox::{Sandbox, eventually, kill_9};
 
 /// What the user puts into `config.toml`.
 pub const PULL: &str = "[agents.session]\ndriver = \"pull\"\n";
@@ -99,6 +99,36 @@ fn a_session_claims_a_task_and_its_checks_prove_it() {
     assert_eq!(report["outcome"], "completed", "{report:#}");
     sandbox.run(&["apply", "R-1"]).exits(0);
     assert_eq!(sandbox.read("answer.txt"), "42\n");
+}
+
+#[test]
+fn a_claim_under_which_the_daemon_dies_is_made_again_and_is_one_claim() {
+    let marks = tempfile::tempdir().unwrap();
+    let (begun, go) = (marks.path().join("begun"), marks.path().join("go"));
+    // The lane is made ready until the test says so: the claim is in the journal, and nobody has heard of it.
+    let wait = format!("touch {}; until [ -e {} ]; do sleep 0.02; done", begun.display(), go.display());
+    let (sandbox, _) = waiting(&format!("{PULL}[lanes]\nsetup = [\"sh\", \"-c\", {wait:?}]\n"));
+    let mut client = Client::shaken(&sandbox, json!({}));
+    let claims = std::thread::spawn(move || (client.call("claim_task", json!({})), client));
+    eventually("the lane to be made ready", || begun.exists().then_some(()));
+    let daemon = sandbox.processes().into_iter().find(|process| process.is_daemon()).expect("it lays the lane out");
+    kill_9(daemon.pid);
+    std::fs::write(&go, "").unwrap();
+    let (claimed, mut client) = claims.join().unwrap();
+    assert_eq!(text(&claimed, "/task/attempt_id"), "T-1.1", "{claimed:#}");
+    let status = sandbox.run(&["status", "--json"]).exits(0).json();
+    assert_ne!(status["daemon"], Value::Null, "{status:#}");
+    let task = client.call("get_task_status", json!({"task_id": "T-1"}));
+    assert_eq!(task["attempts"].as_array().map(Vec::len), Some(1), "{task:#}");
+    // It is this session's still: its report counts.
+    let lane = text(&claimed, "/task/lane").to_owned();
+    std::fs::write(std::path::Path::new(&lane).join("answer.txt"), "42\n").unwrap();
+    client.call("report_task", json!({"attempt_id": "T-1.1", "kind": "done", "text": "written"}));
+    let report = eventually("the end of R-1", || {
+        let report = sandbox.run(&["report", "R-1", "--json"]).exits(0).json();
+        report["outcome"].is_string().then_some(report)
+    });
+    assert_eq!(report["outcome"], "completed", "{report:#}");
 }
 
 #[test]
