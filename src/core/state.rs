@@ -850,7 +850,8 @@ impl State {
             }
             Event::BaseDropped { run } => self.change(*run, |run| run.base_unneeded = true),
             Event::BaseFreed { run } => {
-                self.change(*run, |run| run.base_unneeded = false);
+                // A check that was ended half-way is another job when it is due again.
+                self.change(*run, |run| run.round += u32::from(std::mem::take(&mut run.base_unneeded)));
                 self.free_proving(*run, |run| &mut run.proving_base);
             }
             Event::FinalPreparing { run, lane } => {
@@ -1398,7 +1399,7 @@ impl State {
             let first_writer = index.reads_base.iter().position(|reads| !reads).unwrap_or(tasks.len());
             index.reads_base[first_writer..].fill(false);
         }
-        let mut become_ready = Vec::new();
+        let (mut become_ready, mut become_waiting) = (Vec::new(), Vec::new());
         for task in &tasks {
             let position = task.position as usize;
             match task.state {
@@ -1409,6 +1410,8 @@ impl State {
                     }
                     continue;
                 }
+                // What it needs was done, and is to be done or to land once more.
+                TaskState::Ready if index.remaining[position] > 0 => become_waiting.push(task.id),
                 TaskState::Ready => index.put_ready(task, rank(task, Some(&index))),
                 TaskState::Retry(at) => {
                     index.retrying += 1;
@@ -1444,6 +1447,12 @@ impl State {
         }
         self.index.runs.insert(id, index);
         self.index.dirty.insert(id);
+        for task in become_waiting {
+            // Not among the ready ones, so nothing is to be taken from there.
+            if let Some(task) = self.tasks.get_mut(&task) {
+                task.state = TaskState::Waiting;
+            }
+        }
         for task in become_ready {
             self.set_task(task, TaskState::Ready);
         }

@@ -55,9 +55,10 @@ pub fn check_pause(world: &World) {
     }
     for run in state.runs.values() {
         let asked = state.index.open.iter().any(|id| state.decisions[id].run == run.id);
-        // Who is asked in another run may hold the lane that it needs.
+        // Who is asked in another run may hold what it needs: the lane for its checks, or what a due task waits for.
         let no_lane = state.free_lane(world.core.settings.lanes_max).is_none();
-        assert!(run.ended() || asked || no_lane, "{} is {} at rest and nobody is asked: {}", run.id, run.state, held());
+        let waits = no_lane || run.tasks.iter().any(|task| state.tasks[task].state == TaskState::Ready);
+        assert!(run.ended() || asked || waits, "{} is {} at rest and nobody is asked: {}", run.id, run.state, held());
         assert!(run.bringing.is_none(), "{} is being applied for ever", run.id);
     }
     for job in world.keeper.jobs.values() {
@@ -138,9 +139,20 @@ pub fn check_end(world: &World) {
     check_history(world);
 }
 
-/// The attempt whose work it is: one that lands once more made nothing itself.
+/// The attempt whose work it is: one that lands once more made nothing itself, nor does a session here, which hands in
+/// what it began with.
 fn origin(state: &State, mut attempt: AttemptId) -> String {
-    let before = |attempt: AttemptId| state.tasks[&attempt.task].attempt(attempt.generation)?.more.as_ref()?.relands;
+    let before = |attempt: AttemptId| {
+        let task = &state.tasks[&attempt.task];
+        let found = task.attempt(attempt.generation)?;
+        let more = found.more.as_ref()?;
+        let made = |generation: &u32| {
+            let earlier = task.attempt(*generation).and_then(|earlier| earlier.more.as_ref());
+            earlier.is_some_and(|earlier| earlier.commit == more.start)
+        };
+        let handed_in = || (1..attempt.generation).find(made).filter(|_| found.leased() && more.start.is_some());
+        more.relands.or_else(handed_in)
+    };
     while let Some(generation) = before(attempt) {
         attempt.generation = generation;
     }

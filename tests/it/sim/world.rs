@@ -769,9 +769,8 @@ impl World {
             }
             None => whole.clone(),
         };
-        if self.chance(50) {
-            self.core.state.reindex();
-        }
+        // As the daemon does: what evolving queued was decided in the commits that were just read.
+        self.core.state.reindex();
         self.core.read_back = whole;
         self.core.journal = commits.into_iter().map(|(_, at, events)| (at, events)).collect();
         self.core.check();
