@@ -1205,9 +1205,17 @@ impl State {
             index.unsettled += 1;
             index.completed -= u32::from(was == Settled::Completed);
             let tasks = &self.runs[&run].tasks;
+            let mut too_early = Vec::new();
             for successor in index.graph.successors(position as u32) {
                 let chooser = &self.tasks[&tasks[*successor as usize]];
-                index.remaining[*successor as usize] += u32::from(was != Settled::Completed && picks(chooser));
+                if was != Settled::Completed && picks(chooser) {
+                    index.remaining[*successor as usize] += 1;
+                    // It was due again before what it chooses from was.
+                    too_early.extend((chooser.state == TaskState::Ready).then_some(chooser.id));
+                }
+            }
+            for chooser in too_early {
+                self.set_task(chooser, TaskState::Waiting);
             }
         }
         let remaining = self.index.runs.get(&run).map_or(0, |index| index.remaining[position]);
