@@ -72,7 +72,8 @@ fn asked(state: &State, task: TaskId, live: &Attempt) -> bool {
     if live.phase == Phase::Reviewing {
         let review = |id: &&DecisionId| {
             let decision = &state.decisions[*id];
-            decision.kind == DecisionKind::Review && decision.task == Some(task)
+            let kinds = [DecisionKind::Review, DecisionKind::BreakingChange, DecisionKind::Security];
+            kinds.contains(&decision.kind) && decision.task == Some(task)
         };
         return state.index.open.iter().any(|id| review(&id));
     }
