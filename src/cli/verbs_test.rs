@@ -258,7 +258,7 @@ fn conflicts_change_nothing_and_are_named() {
         (exit, calls.lock().unwrap().clone())
     });
     assert_eq!(exit.unwrap(), Exit::Failed);
-    assert_eq!(calls[0].1, json!({"run": "R-1", "tasks": ["T-2"]}));
+    assert_eq!(calls[0].1, json!({"run": "R-1", "tasks": ["T-2"], "key": null}));
     assert!(out.text().contains("nothing was written:\n  src/lib.rs\n"), "{}", out.text());
 }
 

@@ -14,7 +14,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::sandbox::{Process, Sandbox, kill_9, lines};
+use super::sandbox::{Process, Sandbox, eventually, kill_9, lines};
 
 /// Rounds in the usual test run; `ORCHESTRATOR_KILLS` says another number, and `ORCHESTRATOR_SEED` where to begin.
 const ROUNDS: u64 = 12;
@@ -197,6 +197,8 @@ fn a_read_under_which_the_daemon_dies_is_asked_again() {
     let go = sandbox.file("go", "").with_file_name("gone-on");
     let work = format!("echo one; until [ -e {} ]; do sleep 0.02; done; echo two", go.display());
     sandbox.run(&["run", "--do", &work, "--verify", "true", "--detach"]).exits(0);
+    // The command returns before it is planned.
+    eventually("its task", || (sandbox.run(&["log", "T-1"]).code == Some(0)).then_some(()));
     let mut follows = sandbox.command(&["log", "T-1", "--follow"]);
     let mut follows = follows.stdout(Stdio::piped()).spawn().unwrap();
     let mut said = BufReader::new(follows.stdout.take().unwrap()).lines();

@@ -329,10 +329,11 @@ impl Sandbox {
     #[track_caller]
     pub fn gone(&self, pid: i32) {
         eventually(&format!("the end of process {pid}"), || {
-            // A zombie is gone as well.
+            // A zombie is gone as well, once none of its threads holds its descriptors any more.
             let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
             let state = stat.rsplit_once(')').map_or("", |(_, rest)| rest).trim_start();
-            (state.is_empty() || state.starts_with('Z')).then_some(())
+            let threads = || fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+            (state.is_empty() || (state.starts_with('Z') && threads() <= 1)).then_some(())
         });
     }
 

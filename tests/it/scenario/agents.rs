@@ -13,6 +13,7 @@ pub fn topic() {
     an_agent_may_not_take_tests_away();
     what_the_gate_knows_is_answered_at_once();
     a_question_waits_and_its_answer_reaches_the_agent();
+    a_run_that_waits_for_a_person_is_cancelled_and_its_agent_ends();
     nobody_waits_for_ever();
     an_answer_outlives_its_agent();
     an_agent_that_no_longer_asks();
@@ -250,6 +251,38 @@ fn a_question_waits_and_its_answer_reaches_the_agent() {
             R-1 published orchestrator/R-1
             R-1 Finish -> IDLE
             R-1 ended completed
+        "#]],
+    );
+}
+
+#[test]
+fn a_run_that_waits_for_a_person_is_cancelled_and_its_agent_ends() {
+    check(
+        r#"
+        set agents=ada
+        quiet submit | a agent writes=src verify=unit
+        quiet auto hold=T-1.1
+        quiet said T-1.1 asks r1 push escalate
+        cancel R-1
+        ended T-1.1 cancelled
+        auto
+        "#,
+        expect![[r#"
+            > set agents=ada
+            > cancel R-1
+            R-1 cancel asked
+            D-1 withdrawn (the run is over)
+            R-1 UserResponse -> EXECUTING
+                stop T-1.1
+            > ended T-1.1 cancelled
+            T-1.1 ran cancelled
+            T-1 cancelled (cancelled)
+            R-1 Cancel -> COMPLETING
+                publish R-1 -
+            > auto
+            R-1 published -
+            R-1 Finish -> IDLE
+            R-1 ended cancelled (cancelled after 0 of 1 tasks)
         "#]],
     );
 }
