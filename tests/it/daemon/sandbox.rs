@@ -73,6 +73,12 @@ impl Process {
     }
 }
 
+fn parent(pid: i32) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // After the name, which may contain anything: the state, then the parent (proc_pid_stat(5)).
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
 /// Folders of its own, and everything that was started in them.
 pub struct Sandbox {
     owner: Option<tempfile::TempDir>,
@@ -313,7 +319,11 @@ impl Sandbox {
     }
 
     pub fn daemons(&self) -> Vec<i32> {
-        self.processes().into_iter().filter(Process::is_daemon).map(|process| process.pid).collect()
+        let daemons: Vec<i32> =
+            self.processes().into_iter().filter(Process::is_daemon).map(|process| process.pid).collect();
+        // A child of a daemon (git, a keeper) bears its command line until it becomes the other program.
+        let child = |pid: &i32| parent(*pid).is_some_and(|parent| daemons.contains(&parent));
+        daemons.iter().copied().filter(|pid| !child(pid)).collect()
     }
 
     pub fn keepers(&self) -> Vec<i32> {
