@@ -2,7 +2,7 @@
 //!
 //! Invariant: what is taken out is what the daemon would answer now. Two things can make an answer untrue: a change of
 //! the workspace, which moves the count that it was made at ([`super::count`]); and time, so an answer in which the
-//! clock was looked at is not kept at all, and one that rests on what was found elsewhere has an end.
+//! clock was looked at, or that rests on what was found elsewhere, has an end.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -31,7 +31,7 @@ const BYTES_MAX: usize = 1 << 20;
 pub struct Holds {
     /// While the count of changes is this.
     pub count: u64,
-    /// And not longer than this, where it rests on what nobody tells us of: which programs there are.
+    /// And not longer than this, where it rests on what nobody tells us of: the time, and which programs there are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ms: Option<u64>,
 }

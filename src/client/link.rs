@@ -162,17 +162,21 @@ impl Link {
         self.0.shared.kept().put(key, holds, now(), made);
     }
 
-    /// What was kept under this key, if it is what the daemon would answer now.
+    /// The count of changes, if the daemon stands; `None` where nothing that was kept may be used.
     ///
-    /// As new as asking: the daemon moves the count before anybody hears of a change, so one that was heard of anywhere
-    /// is seen here. And where the daemon is gone, and with it whoever moves the count, the kernel has closed the
-    /// connection before another one can begin: that is looked at each time, past what is still unread in it.
-    pub fn kept(&self, key: &str) -> Option<Arc<[u8]>> {
+    /// What was kept at this count is as new as asking now: the daemon moves the count before anybody hears of a change,
+    /// so one that was heard of anywhere is seen here. And where the daemon is gone, and with it whoever moves the count,
+    /// the kernel has closed the connection before another one can begin: that is looked at past what is still unread in
+    /// it, and after the count.
+    pub fn count(&self) -> Option<u64> {
         let (seen, connection) = self.0.shared.seen.as_ref()?;
-        // In this order: an answer that holds at a count that was read while the connection stood holds.
         let count = seen.get();
-        let kept = self.0.shared.kept().get(key, count, now).map(|(made, _)| made)?;
-        stands(connection).then_some(kept)
+        stands(connection).then_some(count)
+    }
+
+    /// What was kept under this key, if it holds at this count.
+    pub fn kept(&self, key: &str, count: u64) -> Option<Arc<[u8]>> {
+        self.0.shared.kept().get(key, count, now).map(|(made, _)| made)
     }
 
     /// A call, its reply read.

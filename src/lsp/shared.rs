@@ -205,7 +205,7 @@ impl Shared {
     /// What was kept of a read, if the daemon would answer the same now.
     pub fn kept(&self, key: &str) -> Option<Arc<[u8]>> {
         match &*self.link.borrow() {
-            Daemon::Up(link, _) => link.kept(key),
+            Daemon::Up(link, _) => link.kept(key, link.count()?),
             Daemon::Connecting | Daemon::Down(_) => None,
         }
     }

@@ -139,6 +139,8 @@ pub struct Front {
     /// As many as calls are under way that may change something.
     pub changing: Rc<()>,
     daemon: tokio::sync::Mutex<Option<Connected>>,
+    /// The count of changes, once it was looked at in this turn.
+    count: Cell<Option<u64>>,
     news: broadcast::Sender<Arc<[Event]>>,
     following: Cell<bool>,
     /// Whether this client is told what changes.
@@ -171,6 +173,7 @@ impl Front {
             shown: RefCell::default(),
             changing: Rc::default(),
             daemon: tokio::sync::Mutex::default(),
+            count: Cell::new(None),
             news: broadcast::Sender::new(NEWS_MAX),
             following: Cell::new(false),
             telling: Cell::new(false),
@@ -229,13 +232,22 @@ impl Front {
         })
     }
 
+    /// A turn begins: what the last one saw of the daemon may be outdated.
+    pub fn look_anew(&self) {
+        self.count.set(None);
+    }
+
     /// What was kept under a key, if it still holds and nothing under way may change it.
     pub fn kept(&self, key: &str) -> Option<Arc<[u8]>> {
         if Rc::strong_count(&self.changing) > 1 {
             return None;
         }
         // Somebody connects anew: then there is nothing to look at.
-        self.daemon.try_lock().ok()?.as_ref()?.link.kept(key)
+        let daemon = self.daemon.try_lock().ok()?;
+        let link = &daemon.as_ref()?.link;
+        let count = self.count.get().or_else(|| link.count())?;
+        self.count.set(Some(count));
+        link.kept(key, count)
     }
 
     /// A call of the daemon, its reply read.

@@ -60,6 +60,8 @@ where
     // Never filled beforehand: a start touches only the pages that its messages need.
     let mut chunk = Vec::with_capacity(CHUNK);
     let outcome = loop {
+        // All that is taken in one turn was asked for before the first look, so one look at the count is new enough.
+        front.look_anew();
         while !front.out.full()
             && let Some(line) = lines.next(false)
         {
@@ -110,7 +112,7 @@ async fn last_words(front: &Front) {
     }
 }
 
-fn take(front: &Rc<Front>, line: Line) {
+fn take(front: &Rc<Front>, line: Line<'_>) {
     let line = match line {
         Line::Whole(line) => line,
         Line::TooLong => {
@@ -118,7 +120,7 @@ fn take(front: &Rc<Front>, line: Line) {
             return front.out.push(wire::error(None, &ErrorData::invalid_request(what, None)));
         }
     };
-    match wire::read(&line) {
+    match wire::read(line) {
         None => {}
         Some(Incoming::Bad(id, error)) => front.out.push(wire::error(id.as_ref(), &error)),
         Some(Incoming::Answer(id, answer)) => front.answered(&id, answer),

@@ -155,6 +155,8 @@ fn message(envelope: Envelope<'_>) -> Incoming<'_> {
 #[derive(Debug, Default)]
 pub struct Lines {
     buffer: Vec<u8>,
+    /// Up to here lines were taken.
+    taken: usize,
     /// Up to here there is no line end.
     searched: usize,
     /// The rest of a line that was too long is being passed over.
@@ -163,59 +165,59 @@ pub struct Lines {
 
 /// A piece of the stream.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Line {
+pub enum Line<'a> {
     /// Without its end.
-    Whole(Vec<u8>),
+    Whole(&'a [u8]),
     /// Longer than [`LINE_BYTES_MAX`]; its content is gone.
     TooLong,
 }
 
+/// A buffer that grew for one long line is given back when it is empty, from this size on.
+const ROOM_KEPT_BYTES: usize = 1 << 20;
+
 impl Lines {
-    /// More bytes came.
+    /// More bytes came. What was taken makes room for them at once, however many lines it was.
     pub fn push(&mut self, bytes: &[u8]) {
+        if self.held() == 0 && self.buffer.capacity() > ROOM_KEPT_BYTES {
+            self.buffer = Vec::new();
+        }
+        self.buffer.drain(..self.taken);
+        self.searched -= self.taken;
+        self.taken = 0;
         self.buffer.extend_from_slice(bytes);
     }
 
     /// Bytes that came and were not taken yet.
     pub fn held(&self) -> usize {
-        self.buffer.len()
+        self.buffer.len() - self.taken
     }
 
     /// The next line, where it is complete; at the end of the stream, what is left.
-    pub fn next(&mut self, ended: bool) -> Option<Line> {
+    pub fn next(&mut self, ended: bool) -> Option<Line<'_>> {
         loop {
             let end = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n').map(|at| at + self.searched);
+            let begin = self.taken;
             match end {
-                Some(end) if self.passing_over => {
-                    self.buffer.drain(..=end);
-                    (self.searched, self.passing_over) = (0, false);
-                }
-                Some(end) if end > LINE_BYTES_MAX => {
-                    self.buffer.drain(..=end);
-                    self.searched = 0;
-                    return Some(Line::TooLong);
-                }
                 Some(end) => {
-                    // Whole buffers are mostly one line; then nothing is copied.
-                    let mut rest = self.buffer.split_off(end + 1);
-                    std::mem::swap(&mut rest, &mut self.buffer);
-                    self.searched = 0;
-                    rest.pop();
-                    return Some(Line::Whole(rest));
+                    (self.taken, self.searched) = (end + 1, end + 1);
+                    if std::mem::take(&mut self.passing_over) {
+                        continue;
+                    }
+                    let long = end - begin > LINE_BYTES_MAX;
+                    return Some(if long { Line::TooLong } else { Line::Whole(&self.buffer[begin..end]) });
                 }
                 None if self.passing_over => {
-                    self.buffer.clear();
-                    self.searched = 0;
+                    self.let_go();
                     return None;
                 }
-                None if self.buffer.len() > LINE_BYTES_MAX => {
-                    self.buffer = Vec::new();
-                    (self.searched, self.passing_over) = (0, true);
+                None if self.held() > LINE_BYTES_MAX => {
+                    self.let_go();
+                    self.passing_over = true;
                     return Some(Line::TooLong);
                 }
-                None if ended && !self.buffer.is_empty() => {
-                    self.searched = 0;
-                    return Some(Line::Whole(std::mem::take(&mut self.buffer)));
+                None if ended && self.held() > 0 => {
+                    (self.taken, self.searched) = (self.buffer.len(), self.buffer.len());
+                    return Some(Line::Whole(&self.buffer[begin..]));
                 }
                 None => {
                     self.searched = self.buffer.len();
@@ -223,6 +225,10 @@ impl Lines {
                 }
             }
         }
+    }
+
+    fn let_go(&mut self) {
+        (self.buffer, self.taken, self.searched) = (Vec::new(), 0, 0);
     }
 }
 
@@ -311,18 +317,24 @@ fn line(message: &impl Serialize) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn all(pieces: &[&[u8]]) -> Vec<Line> {
+    /// The lines of a stream that comes in these pieces; `None` stands for one that is too long.
+    fn all(pieces: &[&[u8]]) -> Vec<Option<Vec<u8>>> {
+        fn take(lines: &mut Lines, ended: bool, found: &mut Vec<Option<Vec<u8>>>) {
+            while let Some(line) = lines.next(ended) {
+                found.push(match line {
+                    Line::Whole(line) => Some(line.to_vec()),
+                    Line::TooLong => None,
+                });
+            }
+        }
         let mut lines = Lines::default();
         let mut found = Vec::new();
         for piece in pieces {
             lines.push(piece);
-            while let Some(line) = lines.next(false) {
-                found.push(line);
-            }
+            take(&mut lines, false, &mut found);
         }
-        while let Some(line) = lines.next(true) {
-            found.push(line);
-        }
+        take(&mut lines, true, &mut found);
+        assert_eq!(lines.held(), 0);
         found
     }
 
@@ -341,12 +353,24 @@ mod tests {
     #[test]
     fn a_line_too_long_is_passed_over_and_the_next_one_is_read() {
         let long = vec![b'x'; LINE_BYTES_MAX + 1];
-        assert_eq!(all(&[&long, b"xx", b"x\n{}\n"]), [Line::TooLong, Line::Whole(b"{}".to_vec())]);
+        assert_eq!(all(&[&long, b"xx", b"x\n{}\n"]), [None, Some(b"{}".to_vec())]);
         let mut at_once = long.clone();
         at_once.extend_from_slice(b"\n{}\n");
-        assert_eq!(all(&[&at_once]), [Line::TooLong, Line::Whole(b"{}".to_vec())]);
-        assert_eq!(all(&[&long]), [Line::TooLong]);
-        assert_eq!(all(&[&long[..LINE_BYTES_MAX], b"\n"]).len(), 1);
+        assert_eq!(all(&[&at_once]), [None, Some(b"{}".to_vec())]);
+        assert_eq!(all(&[&long]), [None]);
+        assert_eq!(all(&[&long[..LINE_BYTES_MAX], b"\n"]), [Some(long[..LINE_BYTES_MAX].to_vec())]);
+    }
+
+    #[test]
+    fn room_for_a_long_line_is_given_back() {
+        let mut lines = Lines::default();
+        lines.push(&vec![b'x'; 4 << 20]);
+        lines.push(b"\nshort\n");
+        assert!(matches!(lines.next(false), Some(Line::Whole(line)) if line.len() == 4 << 20));
+        assert_eq!(lines.next(false), Some(Line::Whole(b"short")));
+        lines.push(b"more\n");
+        assert!(lines.buffer.capacity() < ROOM_KEPT_BYTES);
+        assert_eq!(lines.next(false), Some(Line::Whole(b"more")));
     }
 
     /// What comes back for a line, in a word.

@@ -197,9 +197,9 @@ fn a_daemon_that_was_killed_answers_nothing_any_more() {
     }
 }
 
-/// What depends on the time is not kept: a task that runs has run for longer the next time.
+/// What depends on the time is kept until the clock's next tick, a tenth of a second: time goes on, in steps.
 #[test]
-fn what_runs_is_asked_for_each_time() {
+fn what_runs_is_asked_for_at_each_tick() {
     let sandbox = Sandbox::new();
     let mut host = Client::shaken(&sandbox, json!({}));
     let plan = json!({"version": 1, "tasks": [{"id": "long", "kind": "shell", "run": "sleep 60", "effect": "none"}]});
@@ -209,7 +209,18 @@ fn what_runs_is_asked_for_each_time() {
         (status["status"] == "running").then(|| status["elapsed"].as_f64().unwrap())
     };
     let first = eventually("it runs", || elapsed(&mut host));
-    let then = eventually("time goes on", || elapsed(&mut host).filter(|elapsed| *elapsed > first));
-    assert!(then > first);
+    let begun = std::time::Instant::now();
+    let mut seen = vec![first];
+    while seen.len() < 4 {
+        let now = elapsed(&mut host).expect("it runs on");
+        assert!(now >= seen[seen.len() - 1], "{now} after {seen:?}");
+        if now > seen[seen.len() - 1] {
+            seen.push(now);
+        }
+    }
+    // Three steps: two whole ones at least, and every step is a whole number of ticks.
+    assert!(begun.elapsed().as_millis() >= 200, "{seen:?} within {:?}", begun.elapsed());
+    let steps = seen[1..].windows(2).map(|pair| (pair[1] - pair[0]) * 10.0);
+    assert!(steps.clone().all(|ticks| (ticks - ticks.round()).abs() < 1e-6), "{seen:?}");
     host.call("cancel_task", json!({"task_id": "R-1"}));
 }

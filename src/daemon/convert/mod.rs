@@ -86,15 +86,20 @@ impl Clock {
         Clock { now, asked: Cell::new(false) }
     }
 
-    /// Whether anybody asked since this was last asked: what was computed meanwhile depends on the time.
-    pub fn take_asked(&self) -> bool {
-        self.asked.take()
+    /// The moment, asked for by nobody.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Whether anybody asked: what was computed depends on the time.
+    pub fn asked(&self) -> bool {
+        self.asked.get()
     }
 }
 
 impl<'a> View<'a> {
     /// The time. Whoever asks makes a reply that is true for this moment only, and that is remembered: such a reply is
-    /// not kept. So ask only where the time matters.
+    /// kept for a moment at most. So ask only where the time matters.
     pub fn now(&self) -> Timestamp {
         self.clock.asked.set(true);
         self.clock.now

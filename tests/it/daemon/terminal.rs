@@ -42,6 +42,8 @@ impl Terminal {
         unsafe {
             plain.pre_exec(|| {
                 libc::setsid();
+                // Whoever started the tests in the background had them ignore it; a terminal's shell does not.
+                libc::signal(libc::SIGINT, libc::SIG_DFL);
                 match libc::ioctl(0, libc::TIOCSCTTY as _, 0) {
                     0 => Ok(()),
                     _ => Err(std::io::Error::last_os_error()),
