@@ -179,7 +179,7 @@ impl Lines {
     /// More bytes came. What was taken makes room for them at once, however many lines it was.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.held() == 0 && self.buffer.capacity() > ROOM_KEPT_BYTES {
-            self.buffer = Vec::new();
+            self.let_go();
         }
         self.buffer.drain(..self.taken);
         self.searched -= self.taken;
