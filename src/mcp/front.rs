@@ -32,6 +32,9 @@ use crate::{
 /// Answers that may wait for a client that reads slowly; then nothing more is taken from it.
 pub const OUTGOING_BYTES_MAX: usize = 16 << 20;
 
+/// As much as a pipe holds: with this many answers queued, writing them comes before more is taken.
+const WRITE_BYTES: usize = 64 << 10;
+
 /// Batches of events that a waiting call may be behind. One that is further behind looks again, nothing is lost.
 const NEWS_MAX: usize = 256;
 
@@ -351,6 +354,8 @@ impl Front {
 #[derive(Default)]
 pub struct Out {
     queue: RefCell<Vec<u8>>,
+    /// Room that was written out before, so that the next lines need none of their own.
+    spare: Cell<Vec<u8>>,
     /// Taken by the writer, and not written yet.
     writing: Cell<usize>,
     broken: Cell<bool>,
@@ -362,11 +367,22 @@ impl Out {
     /// Queues a line; all that is queued in one turn leaves in one write.
     pub fn push(&self, line: Vec<u8>) {
         let mut queue = self.queue.borrow_mut();
-        match queue.is_empty() {
+        match queue.is_empty() && queue.capacity() < line.len() {
             true => *queue = line,
             false => queue.extend_from_slice(&line),
         }
         self.queued.notify_one();
+    }
+
+    /// Queues the answer of a result that was written before.
+    pub fn framed(&self, id: &Id, body: &[u8]) {
+        wire::framed(&mut self.queue.borrow_mut(), id, body);
+        self.queued.notify_one();
+    }
+
+    /// Whether a write is worth its while before more is queued.
+    pub fn worth_writing(&self) -> bool {
+        self.queue.borrow().len() >= WRITE_BYTES
     }
 
     /// Whether more waits than may.
@@ -394,7 +410,7 @@ impl Out {
         use tokio::io::AsyncWriteExt;
         loop {
             self.queued.notified().await;
-            let lines = self.queue.take();
+            let mut lines = self.queue.replace(self.spare.take());
             self.writing.set(lines.len());
             let mut rest = lines.as_slice();
             while !rest.is_empty() {
@@ -415,6 +431,10 @@ impl Out {
                 self.broken.set(true);
             }
             self.moved.notify_waiters();
+            if lines.capacity() <= 2 * WRITE_BYTES {
+                lines.clear();
+                self.spare.set(lines);
+            }
         }
     }
 }

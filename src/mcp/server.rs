@@ -4,7 +4,7 @@
 use std::{borrow::Cow, io, rc::Rc, time::Duration};
 
 use rmcp::model::{ClientCapabilities, ErrorCode, ErrorData, Implementation, ProtocolVersion};
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, json, value::RawValue};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
@@ -66,6 +66,10 @@ where
             && let Some(line) = lines.next(false)
         {
             take(&front, line);
+            if front.out.worth_writing() {
+                tokio::task::yield_now().await;
+                front.look_anew();
+            }
         }
         if front.out.is_broken() {
             break Ok(());
@@ -172,14 +176,44 @@ struct WithMeta {
     meta: Option<Meta>,
 }
 
+/// What parameters may hold, as far as it matters before they are read for their method.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Said<'a> {
+    #[serde(rename = "_meta", default)]
+    meta: Option<Meta>,
+    /// Which tool or prompt.
+    #[serde(borrow, default)]
+    pub name: Option<&'a RawValue>,
+    /// What for.
+    #[serde(borrow, default)]
+    pub arguments: Option<&'a RawValue>,
+    /// That this goes on with an earlier call.
+    #[serde(default)]
+    pub request_state: Option<IgnoredAny>,
+    /// That this brings answers.
+    #[serde(default)]
+    pub input_responses: Option<IgnoredAny>,
+}
+
+impl<'a> Said<'a> {
+    /// Whatever else is wrong is found, and said, by the method; here only `_meta` must be right.
+    fn read(text: &'a str) -> serde_json::Result<Said<'a>> {
+        serde_json::from_str(text).or_else(|_| {
+            let WithMeta { meta } = serde_json::from_str(text)?;
+            Ok(Said { meta, ..Said::default() })
+        })
+    }
+}
+
 fn request(front: &Rc<Front>, id: Id, method: Cow<'_, str>, params: Option<&RawValue>) {
     let refuse = |error: ErrorData| front.out.push(wire::error(Some(&id), &error));
     if front.under_way.borrow().contains_key(&id) {
         return refuse(ErrorData::invalid_request("a request with this id is still under way", None));
     }
     let text = params.map_or("{}", RawValue::get);
-    let meta = match serde_json::from_str::<WithMeta>(text) {
-        Ok(with) => with.meta.unwrap_or_default(),
+    let mut said = match Said::read(text) {
+        Ok(said) => said,
         Err(error) => return refuse(ErrorData::invalid_params(format!("`_meta`: {error}"), None)),
     };
     if method == "initialize" {
@@ -188,14 +222,14 @@ fn request(front: &Rc<Front>, id: Id, method: Cow<'_, str>, params: Option<&RawV
             Err(error) => refuse(error),
         };
     }
-    let call = match place(front, &id, &method, meta) {
+    let call = match place(front, &id, &method, said.meta.take().unwrap_or_default()) {
         Ok(call) => call,
         Err(error) => return refuse(error),
     };
     // So is what nobody has changed since it was asked for the last time.
-    let key = (method == "tools/call").then(|| tools::key(&call, text)).flatten();
+    let key = (method == "tools/call").then(|| tools::key(&call, &said)).flatten();
     if let Some(kept) = key.as_deref().and_then(|key| front.kept(key)) {
-        return front.out.push(wire::framed(&call.id, &kept));
+        return front.out.framed(&call.id, &kept);
     }
     // What needs neither the daemon nor time is answered here and now.
     match at_once(front, &call, &method, text) {
@@ -208,7 +242,7 @@ fn request(front: &Rc<Front>, id: Id, method: Cow<'_, str>, params: Option<&RawV
         return refuse(ErrorData::internal_error(what, None));
     }
     // A read of the same client that comes after this must not be older than what this does.
-    let looks = key.is_some() || method == "subscriptions/listen" || (method == "tools/call" && tools::waits(text));
+    let looks = key.is_some() || method == "subscriptions/listen" || (method == "tools/call" && tools::waits(&said));
     let changes = (!looks).then(|| front.changing.clone());
     let (shared, method, text) = (front.clone(), method.into_owned(), text.to_owned());
     let task = tokio::task::spawn_local(async move {

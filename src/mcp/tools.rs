@@ -9,13 +9,13 @@ use std::{
 };
 
 use rmcp::model::{CallToolRequestParams, ErrorData, JsonObject, PaginatedRequestParams, Tool};
-use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
     ask,
     front::{Call, Era, Front, Handled, Reply},
-    server, tasks, wait,
+    server::{self, Said},
+    tasks, wait,
 };
 use crate::{
     api::{ApiError, Code, ProcessResponse, decision::Surface, request::nearest},
@@ -108,35 +108,19 @@ const READS: [&str; 3] = ["get_task_status", "get_state", "get_pending_decisions
 
 /// What an answer to this call is kept under; `None` for what is no plain read. The id, the progress token and whatever
 /// else a request says of itself make no other answer.
-pub fn key(call: &Call, params: &str) -> Option<String> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Plain<'a> {
-        name: &'a str,
-        #[serde(borrow)]
-        arguments: Option<&'a RawValue>,
-        request_state: Option<IgnoredAny>,
-        input_responses: Option<IgnoredAny>,
-    }
-    let plain: Plain = serde_json::from_str(params).ok()?;
-    let second_round = plain.request_state.is_some() || plain.input_responses.is_some();
-    if second_round || !READS.contains(&plain.name) {
+pub fn key(call: &Call, said: &Said) -> Option<String> {
+    let name = said.name?.get().trim_matches('"');
+    let second_round = said.request_state.is_some() || said.input_responses.is_some();
+    if second_round || !READS.contains(&name) {
         return None;
     }
-    let era = if call.era == Era::Inline { 'i' } else { 'h' };
-    Some(format!("{era}{} {}", plain.name, plain.arguments.map_or("", RawValue::get)))
+    let era = if call.era == Era::Inline { "i" } else { "h" };
+    Some([era, name, " ", said.arguments.map_or("", RawValue::get)].concat())
 }
 
 /// Whether this call waits for a change and makes none. One that brings answers makes one.
-pub fn waits(params: &str) -> bool {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Plain<'a> {
-        name: &'a str,
-        input_responses: Option<IgnoredAny>,
-    }
-    serde_json::from_str::<Plain>(params)
-        .is_ok_and(|plain| plain.name == "wait_for_change" && plain.input_responses.is_none())
+pub fn waits(said: &Said) -> bool {
+    said.name.is_some_and(|name| name.get() == "\"wait_for_change\"") && said.input_responses.is_none()
 }
 
 /// The names of a tool's arguments, by tool; read once.

@@ -263,15 +263,14 @@ pub fn body(result: &impl Serialize) -> Vec<u8> {
     body
 }
 
-/// An answer, as a line, of a result that was written before.
-pub fn framed(id: &Id, body: &[u8]) -> Vec<u8> {
-    let mut line = Vec::with_capacity(body.len() + id.0.len() + 40);
-    line.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
-    line.extend_from_slice(id.0.as_bytes());
-    line.extend_from_slice(b",\"result\":");
-    line.extend_from_slice(body);
-    line.extend_from_slice(b"}\n");
-    line
+/// Appends an answer, as a line, of a result that was written before.
+pub fn framed(to: &mut Vec<u8>, id: &Id, body: &[u8]) {
+    to.reserve(body.len() + id.0.len() + 40);
+    to.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+    to.extend_from_slice(id.0.as_bytes());
+    to.extend_from_slice(b",\"result\":");
+    to.extend_from_slice(body);
+    to.extend_from_slice(b"}\n");
 }
 
 /// A refusal, as a line.
