@@ -269,7 +269,7 @@ fn programs(path: Option<&std::ffi::OsStr>) -> Vec<Check> {
             Health::Warn,
             "no coding agent on the PATH",
             "the repository's own commands still work, and a connected session can claim tasks; with one of claude, \
-             codex, gemini, opencode more does",
+             codex with codex-acp, gemini or opencode more does",
         ),
     };
     let shell = match on_path("sh", path) {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     api::{ApiError, Code, Event, LogId, OrchestratorApiClient, Outcome, WorkId},
-    ids::{BadId, RunId},
+    ids::{BadId, RunId, TaskId},
     time::now,
 };
 
@@ -109,7 +109,7 @@ pub async fn log<C: OrchestratorApiClient + Sync>(
                 console.note(&reply.summary)?;
             }
             // A terminal must not be driven by a program's output; a file or a pipe gets it as it was.
-            let text = if console.out_is_terminal { render::table::harmless(&reply.text) } else { reply.text.clone() };
+            let text = if console.out_is_terminal { readable(&reply.text, console.paint) } else { reply.text.clone() };
             console.text(text)?;
         }
         if !follow || reply.ended {
@@ -121,6 +121,23 @@ pub async fn log<C: OrchestratorApiClient + Sync>(
         }
         reply = client.get_log(id, None, Some(reply.next_offset_bytes), Some(LOG_WAIT_S)).await?;
     }
+}
+
+/// A program's output as a person reads it at a terminal: without control characters, and our own audits' and fixers'
+/// findings, which are lines of JSON to everybody else, as the sentences that they are.
+fn readable(text: &str, paint: render::paint::Paint) -> String {
+    let line = |line: &str| match crate::daemon::explain::finding(line, TaskId(0)) {
+        Some(finding) => {
+            let end = if line.ends_with('\n') { "\n" } else { "" };
+            format!(
+                "{} {}{end}",
+                render::report::level_mark(finding.level, paint),
+                render::table::one_line(&finding.text)
+            )
+        }
+        None => render::table::harmless(line),
+    };
+    text.split_inclusive('\n').map(line).collect()
 }
 
 /// Why a thing is as it is.
@@ -194,7 +211,9 @@ pub async fn facts<C: OrchestratorApiClient + Sync>(client: &C, console: &mut Co
             .collect();
         text.push_str(&render::table::table(&rows, 2, width, paint));
         for (program, _) in facts.programs.iter().filter(|(_, found)| !**found) {
-            text.push_str(&format!("{} {program} is not on the PATH\n", paint.yellow("!")));
+            // A path is looked up in the repository: what its package manager would put there.
+            let place = if program.contains('/') { "installed here" } else { "on the PATH" };
+            text.push_str(&format!("{} {program} is not {place}\n", paint.yellow("!")));
         }
         text
     })?;
@@ -240,7 +259,14 @@ fn parse<T: std::str::FromStr<Err = BadId>>(text: &str, hint: &str) -> Result<T,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::TaskId;
+
+    #[test]
+    fn findings_are_sentences_at_a_terminal_and_the_rest_is_as_it_was() {
+        let text = "plain \u{1b}[2J\n{\"finding\":{\"kind\":\"x\",\"path\":\"a.md\",\"line\":3,\"severity\":\"low\",\
+                    \"message\":\"a blank\",\"fixed\":true}}\n{\"finding\": no JSON\nhalf";
+        let shown = readable(text, render::paint::Paint::PLAIN);
+        assert_eq!(shown, "plain [2J\ni a.md:3: a blank (mended)\n{\"finding\": no JSON\nhalf");
+    }
 
     #[test]
     fn ids_are_read_as_people_type_them() {

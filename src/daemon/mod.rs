@@ -21,7 +21,7 @@ mod changes;
 mod connection;
 pub mod convert;
 mod effects;
-mod explain;
+pub mod explain;
 pub mod facts;
 pub mod lanes;
 pub mod listen;

@@ -22,6 +22,9 @@ static ANCHOR: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r#"(?i)\b(?:id|name)\s*=\s*["']([^"']+)["']|\{#([A-Za-z0-9_.:-]+)\}"#).expect("the pattern is fixed")
 });
 
+static HTML_HEADING: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"(?is)<h[1-6]\b[^>]*>(.*?)</h[1-6]>").expect("the pattern is fixed"));
+
 /// Finds dead links; with `mend` corrects those whose only fault is the case of letters.
 pub(super) fn check(listing: &Listing, mend: bool) -> io::Result<Vec<Finding>> {
     let documents: Vec<&str> =
@@ -221,29 +224,49 @@ fn without_code(text: &str) -> String {
     static INLINE: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"``[^\n]+?``|`[^`\n]+`|(?s)<!--.*?-->").expect("the pattern is fixed"));
     let mut out = String::with_capacity(text.len());
-    let mut fence: Option<char> = None;
+    let mut fence = Fence::default();
     for line in text.split_inclusive('\n') {
-        let start = line.trim_start();
-        let mark = ['`', '~'].into_iter().find(|mark| start.starts_with(&mark.to_string().repeat(3)));
-        let code = match (fence, mark) {
-            (None, Some(mark)) => {
-                fence = Some(mark);
-                true
-            }
-            (Some(open), Some(mark)) if open == mark => {
-                fence = None;
-                true
-            }
-            (Some(_), _) => true,
-            (None, None) => false,
-        };
-        if code { out.extend(blank(line)) } else { out.push_str(line) }
+        if fence.holds(line) { out.extend(blank(line)) } else { out.push_str(line) }
     }
     let mut visible = out.clone();
     for found in INLINE.find_iter(&out) {
         visible.replace_range(found.range(), &blank(found.as_str()).collect::<String>());
     }
     visible
+}
+
+/// Whether lines, given one after another, are code between fences.
+///
+/// A fence ends with as many of its own marks as began it, or more, and nothing after them: a README shows fenced blocks
+/// inside of longer fences, and whoever takes each mark for a turn loses every heading that follows.
+#[derive(Default)]
+struct Fence {
+    /// The mark of the open one, and how many began it.
+    open: Option<(char, usize)>,
+}
+
+impl Fence {
+    /// Takes the next line; whether it is code, the fence's own lines included.
+    fn holds(&mut self, line: &str) -> bool {
+        let start = line.trim();
+        let mark = start.chars().next().filter(|mark| matches!(mark, '`' | '~'));
+        let count = mark.map_or(0, |mark| start.chars().take_while(|c| *c == mark).count());
+        let rest = &start[count..];
+        match (self.open, mark.filter(|_| count >= 3)) {
+            // A line with a backquote after its marks is a word in code.
+            (None, Some('`')) if rest.contains('`') => false,
+            (None, Some(mark)) => {
+                self.open = Some((mark, count));
+                true
+            }
+            (Some((open, least)), Some(mark)) if open == mark && count >= least && rest.is_empty() => {
+                self.open = None;
+                true
+            }
+            (Some(_), _) => true,
+            (None, None) => false,
+        }
+    }
 }
 
 fn blank(text: &str) -> impl Iterator<Item = char> {
@@ -254,14 +277,10 @@ fn blank(text: &str) -> impl Iterator<Item = char> {
 fn anchors(text: &str) -> Option<BTreeSet<String>> {
     let mut anchors = BTreeSet::new();
     let mut counts: HashMap<String, usize> = HashMap::new();
-    let mut fenced = false;
+    let mut fence = Fence::default();
     let mut before = "";
     for line in text.lines() {
-        if line.trim_start().starts_with("```") || line.trim_start().starts_with("~~~") {
-            fenced = !fenced;
-            continue;
-        }
-        if fenced {
+        if fence.holds(line) {
             continue;
         }
         // An include or a macro brings headings that are not in this text.
@@ -284,6 +303,8 @@ fn anchors(text: &str) -> Option<BTreeSet<String>> {
         anchors.insert(if *count == 0 { slug.clone() } else { format!("{slug}-{count}") });
         *count += 1;
     }
+    // A title that is centred is written as HTML, and is a heading all the same.
+    anchors.extend(HTML_HEADING.captures_iter(text).map(|captures| slug(&captures[1])));
     for captures in ANCHOR.captures_iter(text) {
         let anchor = captures.get(1).or(captures.get(2)).map_or("", |found| found.as_str());
         anchors.insert(anchor.to_lowercase());
@@ -362,6 +383,15 @@ mod tests {
             ("vendor/v.md", "[x](gone)"),
         ];
         assert_eq!(dead(&files), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_fence_ends_where_its_own_marks_are() {
+        let shown = "````md\n```sh\nls\n````\n# One\n~~~\n```\n~~~\n# Two\n```\n```sh\n[x](gone.md)\n```\n\
+            ```in `a` line```\n# Three\n[1](#one) [2](#two) [3](#three) [4](gone.md)\n";
+        assert_eq!(dead(&[("a.md", shown)]), ["a.md:16 `gone.md` leads nowhere"]);
+        let title = "<h1 align=center><code>just</code></h1>\n\n[top](#just)\n";
+        assert_eq!(dead(&[("a.md", title)]), Vec::<String>::new());
     }
 
     #[test]

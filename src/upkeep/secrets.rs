@@ -202,7 +202,10 @@ fn is_placeholder(secret: &str) -> bool {
     let mut distinct: Vec<char> = secret.chars().collect();
     distinct.sort_unstable();
     distinct.dedup();
-    distinct.len() <= 4
+    // `{password}`: a text that is filled in, as Python and Rust have it.
+    let filled_in = secret.starts_with('{') && secret.ends_with('}');
+    filled_in
+        || distinct.len() <= 4
         || words.iter().any(|word| lower.contains(word))
         || matches!(lower.as_str(), "password" | "passwd" | "postgres" | "secret" | "guest" | "admin" | "root")
 }
@@ -334,6 +337,8 @@ mod tests {
             "postgres://postgres:postgres@localhost/db",
             "if k.starts_with(\"-----BEGIN PRIVATE KEY-----\") {}",
             "aws = AKIAIOSFODNN7EXAMPLE",
+            "url = f\"postgres://{user}:{password}@{host}/db\"",
+            "url = f\"postgres://app:{random}@db/x\"",
         ] {
             assert_eq!(found("src/a.py", harmless), [], "{harmless}");
         }

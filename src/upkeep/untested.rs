@@ -120,7 +120,12 @@ fn is_test(path: &str, language: Language) -> bool {
             matches!(stem(path), "tests" | "test") || name.ends_with("_test.rs") || name.ends_with("_tests.rs")
         }
         Language::Python => name.starts_with("test_") || name.ends_with("_test.py") || name == "conftest.py",
-        Language::Script => name.contains(".test.") || name.contains(".spec."),
+        Language::Script => {
+            let kinds = [".test.", ".spec.", ".test-", "_test.", "-test."];
+            matches!(stem(path), "test" | "tests" | "spec")
+                || name.starts_with("test-")
+                || kinds.iter().any(|kind| name.contains(kind))
+        }
         Language::Go => name.ends_with("_test.go"),
     };
     in_folder || by_name
@@ -135,7 +140,7 @@ fn tested_stem(path: &str) -> String {
 /// The name by which other files mention this one: the folder's for files that stand for their folder.
 fn module(path: &str) -> String {
     match stem(path) {
-        "mod" | "index" | "__init__" => name_of(folder(path)).to_string(),
+        "mod" | "index" | "__init__" if !folder(path).is_empty() => name_of(folder(path)).to_string(),
         stem => stem.to_string(),
     }
 }
@@ -194,6 +199,15 @@ mod tests {
             ]),
             ["app/models.py", "other/b.go", "src/lonely.rs", "web/cart.ts"]
         );
+    }
+
+    #[test]
+    fn a_small_package_keeps_its_tests_beside_its_source() {
+        let script = "function f() {}\n".repeat(40);
+        let test = "import slug from './index.js';\n";
+        assert_eq!(untested(&[("index.js", &script), ("test.js", test)]), Vec::<String>::new());
+        let typed = [("index.js", script.as_str()), ("other.js", &script), ("index.test-d.ts", test)];
+        assert_eq!(untested(&typed), ["other.js"]);
     }
 
     #[test]

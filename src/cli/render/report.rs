@@ -42,10 +42,11 @@ pub fn summary(report: &Report, width: usize, paint: Paint) -> String {
     }
     if report.landed.is_empty() {
         text.push_str(&found(report, width, paint));
+        text.push_str(&done(report, width, paint));
     }
     text.push_str(&not_landed(report, width, paint));
     text.push_str(&result_line(report, paint));
-    text.push_str(&next_commands(report, paint));
+    text.push_str(&next_commands(report, Shown::Summary, paint));
     text
 }
 
@@ -90,7 +91,36 @@ fn found(report: &Report, width: usize, paint: Paint) -> String {
     if text.is_empty() { text } else { format!("{}\n{text}", paint.bold("Found")) }
 }
 
-fn level_mark(level: FindingLevel, paint: Paint) -> String {
+/// The tasks that are done, changed nothing and found nothing, where that is the result: what passed, and what was looked
+/// for and is not there. Of many the number says enough.
+fn done(report: &Report, width: usize, paint: Paint) -> String {
+    let found = |task: &ReportTask| report.findings.iter().any(|finding| finding.task_id == Some(task.task_id));
+    let quiet: Vec<&ReportTask> =
+        report.tasks.iter().filter(|task| task.status == TaskState::Completed && !found(task)).collect();
+    if quiet.is_empty() || quiet.len() > LANDED_MAX {
+        return String::new();
+    }
+    let row = |task: &&ReportTask| {
+        let what = match (task.task_type.as_str(), task.lane) {
+            ("audit", _) => "nothing found",
+            // Who may write has a lane of its own.
+            (_, Some(_)) if task.diff.files == 0 => "nothing to change",
+            _ => "",
+        };
+        vec![
+            Cell::new("✓", Paint::green),
+            task.task_id.to_string().into(),
+            cut(&one_line(title(task)), 48).into(),
+            Cell::new(task.seconds.map(seconds).unwrap_or_default(), Paint::dim),
+            Cell::new(what, Paint::dim),
+        ]
+    };
+    let rows: Vec<Vec<Cell>> = quiet.iter().map(row).collect();
+    format!("{}\n{}", paint.bold("Done"), table(&rows, 2, width, paint))
+}
+
+/// The mark before a finding.
+pub fn level_mark(level: FindingLevel, paint: Paint) -> String {
     match level {
         FindingLevel::Info => paint.dim("i"),
         FindingLevel::Warning => paint.yellow("!"),
@@ -108,9 +138,16 @@ pub fn whole(report: &Report, width: usize, paint: Paint) -> String {
         let _ = writeln!(text, "\n{}", paint.bold("Tasks"));
         text.push_str(&table(&rows, 2, width, paint));
     }
-    if !report.findings.is_empty() {
+    // That a task failed, and why, stands below with all that is not in the result.
+    let told_below = |finding: &&Finding| {
+        let failed = |task: &ReportTask| task.status.ended() && task.status != TaskState::Completed;
+        finding.level == FindingLevel::Error
+            && report.tasks.iter().any(|task| Some(task.task_id) == finding.task_id && failed(task))
+    };
+    let findings: Vec<&Finding> = report.findings.iter().filter(|finding| !told_below(finding)).collect();
+    if !findings.is_empty() {
         let _ = writeln!(text, "\n{}", paint.bold("Findings"));
-        for finding in &report.findings {
+        for finding in findings {
             let mark = level_mark(finding.level, paint);
             let task = finding.task_id.map(|task| format!("{task} ")).unwrap_or_default();
             let _ = writeln!(text, "  {mark} {task}{}", one_line(&finding.text));
@@ -165,7 +202,7 @@ pub fn whole(report: &Report, width: usize, paint: Paint) -> String {
         text.push('\n');
         text.push_str(&reasons);
     }
-    let follow = format!("{}{}", result_line(report, paint), next_commands(report, paint));
+    let follow = format!("{}{}", result_line(report, paint), next_commands(report, Shown::Whole, paint));
     if !follow.is_empty() {
         text.push('\n');
         text.push_str(&follow);
@@ -259,7 +296,14 @@ fn not_landed(report: &Report, width: usize, paint: Paint) -> String {
     text
 }
 
-fn next_commands(report: &Report, paint: Paint) -> String {
+/// How much of a report stands above its next commands.
+#[derive(Clone, Copy, PartialEq)]
+enum Shown {
+    Summary,
+    Whole,
+}
+
+fn next_commands(report: &Report, shown: Shown, paint: Paint) -> String {
     let run = report.request_id;
     let mut rows: Vec<Vec<Cell>> = Vec::new();
     let mut add = |command: String, what: &str| rows.push(vec![Cell::new(command, Paint::cyan), what.into()]);
@@ -271,7 +315,7 @@ fn next_commands(report: &Report, paint: Paint) -> String {
             add(format!("orchestrator apply {run}"), "bring it into your checkout");
             add(format!("orchestrator undo {run}"), "take it out again afterwards");
         }
-        Some(_) if report.landed.is_empty() && !report.findings.is_empty() => {
+        Some(_) if shown == Shown::Summary && report.landed.is_empty() && !report.findings.is_empty() => {
             add(format!("orchestrator report {run}"), "read all of it");
         }
         _ => {}
@@ -418,6 +462,43 @@ mod tests {
               orchestrator retry R-1  try what failed again
         "#]]
         .assert_eq(&whole(&samples::report(), 90, Paint::PLAIN));
+    }
+
+    #[test]
+    fn where_nothing_was_changed_what_was_looked_at_is_the_result() {
+        let mut report = samples::report();
+        report.tasks.truncate(2);
+        for task in &mut report.tasks {
+            (task.status, task.diff.files) = (TaskState::Completed, 0);
+        }
+        (report.tasks[0].task_type, report.tasks[0].lane) = ("audit".into(), None);
+        (report.outcome, report.result) = (Some(Outcome::Completed), None);
+        report.landed.clear();
+        report.findings.clear();
+        expect![[r#"
+            R-1 completed: 2 of 2 tasks done in 34s
+            Done
+              ✓  T-1  Format the sources      9.4s  nothing found
+              ✓  T-2  Mend what clippy finds  23s   nothing to change
+        "#]]
+        .assert_eq(&summary(&report, 90, Paint::PLAIN));
+    }
+
+    #[test]
+    fn a_failure_is_told_once_and_the_report_does_not_point_at_itself() {
+        let mut report = samples::report();
+        let failed = |text: &str| Finding {
+            level: FindingLevel::Error,
+            task_id: Some(report.tasks[2].task_id),
+            text: text.to_owned(),
+            tail: String::new(),
+        };
+        report.findings = vec![failed("was undone: Rename the module")];
+        report.landed.clear();
+        let text = whole(&report, 90, Paint::PLAIN);
+        assert!(!text.contains("Findings") && text.contains("T-3 Rename the module: undone"), "{text}");
+        assert!(!text.contains("orchestrator report"), "{text}");
+        assert!(summary(&report, 90, Paint::PLAIN).contains("orchestrator report R-1"));
     }
 
     #[test]

@@ -8,12 +8,12 @@ use super::{
     duration::until,
     paint::Paint,
     report::plural,
-    table::{Cell, cut, one_line, table},
+    table::{Cell, cut, fold, one_line, table},
 };
 use crate::{
     api::{
         Decision, OrchestratorState,
-        state::{AgentState, Session, Share},
+        state::{Agent, AgentState, Session, Share},
     },
     time::Timestamp,
 };
@@ -53,22 +53,16 @@ pub fn screen(state: &OrchestratorState, decisions: &[Decision], now: Timestamp,
     if let Some(room) = &state.queue.room {
         let _ = writeln!(text, "\n{}", paint.yellow(room));
     }
-    let _ = writeln!(
-        text,
-        "\n{}",
-        paint.dim(&format!(
-            "{} running, {} ready, at most {} at once · autonomy {} · wrong {}{} · sandbox {}{} · daemon {}",
-            state.queue.running,
-            state.queue.ready,
-            state.queue.max_workers,
-            share(&state.metrics.autonomy),
-            share(&state.metrics.wrong_auto),
-            state.metrics.cost_usd.map(|usd| format!(" · ${usd:.2}")).unwrap_or_default(),
-            state.protections.sandbox,
-            confined(&state.protections.commands),
-            state.daemon.version,
-        ))
-    );
+    let queue = &state.queue;
+    let mut parts =
+        vec![format!("{} running, {} ready, at most {} at once", queue.running, queue.ready, queue.max_workers)];
+    // Before anything was decided or paid for there is nothing to say of it.
+    parts.extend(share(&state.metrics.autonomy).map(|share| format!("autonomy {share}")));
+    parts.extend(share(&state.metrics.wrong_auto).map(|share| format!("wrong {share}")));
+    parts.extend(state.metrics.cost_usd.filter(|usd| *usd > 0.0).map(|usd| format!("${usd:.2}")));
+    parts.push(format!("sandbox {}{}", state.protections.sandbox, confined(&state.protections.commands)));
+    parts.push(format!("daemon {}", state.daemon.version));
+    let _ = writeln!(text, "\n{}", paint.dim(&fold(&parts.join(" · "), width.max(40)).join("\n")));
     text
 }
 
@@ -83,8 +77,9 @@ fn confined(commands: &str) -> &'static str {
 
 /// The agents, one line each.
 pub fn agents(state: &OrchestratorState, now: Timestamp, width: usize, paint: Paint) -> String {
-    let rows: Vec<Vec<Cell>> = state
-        .agents
+    let (missing, there): (Vec<&Agent>, Vec<&Agent>) =
+        state.agents.iter().partition(|agent| agent.state == AgentState::Missing);
+    let rows: Vec<Vec<Cell>> = there
         .iter()
         .map(|agent| {
             let standing = match agent.state {
@@ -101,7 +96,15 @@ pub fn agents(state: &OrchestratorState, now: Timestamp, width: usize, paint: Pa
             vec![agent.id.as_str().into(), standing, load.into(), agent.capabilities.join(", ").into()]
         })
         .collect();
-    table(&rows, 2, width, paint)
+    let mut text = table(&rows, 2, width, paint);
+    // One line for all that are not there: `orchestrator agents` says what each would need.
+    if !missing.is_empty() {
+        let names: Vec<&str> = missing.iter().map(|agent| agent.id.as_str()).collect();
+        let line = format!("not installed: {}", names.join(", "));
+        let lines = fold(&line, width.saturating_sub(4).max(20)).join("\n    ");
+        let _ = writeln!(text, "  {}", paint.dim(&lines));
+    }
+    text
 }
 
 fn run(session: &Session, now: Timestamp, width: usize, paint: Paint) -> String {
@@ -141,12 +144,12 @@ fn run(session: &Session, now: Timestamp, width: usize, paint: Paint) -> String 
     text
 }
 
-fn share(share: &Share) -> String {
-    match (share.value, share.high) {
-        (Some(value), Some(high)) => format!("{:.0}% (at most {:.0}%, n={})", value * 100.0, high * 100.0, share.n),
-        (Some(value), None) => format!("{:.0}% (n={})", value * 100.0, share.n),
-        (None, _) => "-".into(),
-    }
+fn share(share: &Share) -> Option<String> {
+    let value = share.value? * 100.0;
+    Some(match share.high {
+        Some(high) => format!("{value:.0}% (at most {:.0}%, n={})", high * 100.0, share.n),
+        None => format!("{value:.0}% (n={})", share.n),
+    })
 }
 
 #[cfg(test)]
@@ -176,8 +179,24 @@ mod tests {
             Agents
               claude  busy  1/3  rust
 
-            1 running, 2 ready, at most 10 at once · autonomy 80% (n=15) · wrong 0% (at most 22%, n=12) · $0.42 · sandbox landlock (agents, commands nobody typed) · daemon 0.1.0
-        "#]].assert_eq(&screen(&samples::state(), &[samples::decision()], now, 90, Paint::PLAIN));
+            1 running, 2 ready, at most 10 at once · autonomy 80% (n=15) · wrong 0% (at most 22%,
+            n=12) · $0.42 · sandbox landlock (agents, commands nobody typed) · daemon 0.1.0
+        "#]]
+        .assert_eq(&screen(&samples::state(), &[samples::decision()], now, 90, Paint::PLAIN));
+    }
+
+    #[test]
+    fn what_is_not_there_takes_no_room() {
+        let mut state = samples::state();
+        let mut agents = vec![state.agents[0].clone(); 3];
+        for (agent, id) in agents.iter_mut().zip(["claude", "codex", "opencode"]).skip(1) {
+            (agent.id, agent.state) = (id.to_owned(), AgentState::Missing);
+        }
+        (state.agents, state.metrics.autonomy.value, state.metrics.wrong_auto.value) = (agents, None, None);
+        state.metrics.cost_usd = Some(0.0);
+        let text = screen(&state, &[], samples::at(0.0).0, 90, Paint::PLAIN);
+        assert!(text.contains("\n  claude  busy  1/3  rust\n  not installed: codex, opencode\n"), "{text}");
+        assert!(text.contains("at most 10 at once · sandbox landlock"), "{text}");
     }
 
     #[test]

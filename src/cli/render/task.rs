@@ -7,14 +7,14 @@ use super::{
     duration::seconds,
     paint::Paint,
     report::shell_words,
-    table::{Cell, one_line, table, tail},
+    table::{Cell, fold, one_line, prose, table, tail},
 };
 use crate::api::{
     TaskStatus, WhyReply,
     reply::{Basis, CheckState},
 };
 
-/// Everything about a task that fits on a screen.
+/// Everything about a task that fits on a screen; the last lines of a check that failed stand with the reasons ([`why`]).
 pub fn status(task: &TaskStatus, width: usize, paint: Paint) -> String {
     let mut text = format!(
         "{} {} {} {}\n",
@@ -23,22 +23,11 @@ pub fn status(task: &TaskStatus, width: usize, paint: Paint) -> String {
         one_line(&task.title),
         paint.dim(&format!("({})", task.request_id))
     );
-    let basis = match task.progress.basis {
-        Basis::Checks => "by its checks",
-        Basis::Tools => "by what its agent did",
-        Basis::Time => "by time",
-        Basis::None => "nothing known yet",
-    };
-    let remaining = task.remaining.map(|left| format!(", {} left", seconds(left))).unwrap_or_default();
-    let delayed = if task.delayed { paint.yellow(" delayed") } else { String::new() };
-    let _ = writeln!(
-        text,
-        "  {} {basis} · {} so far{remaining} · attempt {} of {}{delayed}",
-        bar(task.progress.percent, 20),
-        seconds(task.elapsed),
-        task.attempt,
-        task.attempts_max
-    );
+    if task.status.ended() {
+        let _ = writeln!(text, "  took {} · attempt {} of {}", seconds(task.elapsed), task.attempt, task.attempts_max);
+    } else {
+        text.push_str(&under_way(task, paint));
+    }
     if !task.blocked_by.is_empty() {
         let _ = writeln!(text, "  waits for {}", task.blocked_by.join(", "));
     }
@@ -58,13 +47,32 @@ pub fn status(task: &TaskStatus, width: usize, paint: Paint) -> String {
         .collect();
     text.push_str(&table(&rows, 2, width, paint));
     if let Some(failure) = &task.failure {
-        let _ = writeln!(text, "  {} {}", paint.red(&failure.class), one_line(&failure.message));
-        let _ = writeln!(text, "  {} {}", paint.dim("next"), one_line(&failure.next));
-    }
-    for check in task.verify.iter().filter(|check| check.state == CheckState::Failed) {
-        text.push_str(&paint.dim(&tail(&check.tail, 6, 4, width)));
+        // Its first line is the sentence; what follows is output, which stands with the reasons.
+        let sentence = failure.message.lines().next().unwrap_or_default();
+        let row = |name: &str, colour: super::table::Colour, what: &str| vec![Cell::new(name, colour), what.into()];
+        let rows = [row(&failure.class, Paint::red, sentence), row("next", Paint::dim, &failure.next)];
+        text.push_str(&prose(&rows, 2, width, paint));
     }
     text
+}
+
+/// How far a task is that is not over yet.
+fn under_way(task: &TaskStatus, paint: Paint) -> String {
+    let basis = match task.progress.basis {
+        Basis::Checks => "by its checks",
+        Basis::Tools => "by what its agent did",
+        Basis::Time => "by time",
+        Basis::None => "nothing known yet",
+    };
+    let remaining = task.remaining.map(|left| format!(", {} left", seconds(left))).unwrap_or_default();
+    let delayed = if task.delayed { paint.yellow(" delayed") } else { String::new() };
+    format!(
+        "  {} {basis} · {} so far{remaining} · attempt {} of {}{delayed}\n",
+        bar(task.progress.percent, 20),
+        seconds(task.elapsed),
+        task.attempt,
+        task.attempts_max
+    )
 }
 
 /// The reasons behind a thing, in the order in which they took effect.
@@ -73,10 +81,18 @@ pub fn why(reply: &WhyReply, width: usize, paint: Paint) -> String {
     // Most sentences begin with what was asked about.
     let rest = summary.strip_prefix(&reply.id).map_or_else(|| format!(" {summary}"), str::to_owned);
     let mut text = format!("{}{rest}\n", paint.bold(&reply.id));
+    let mut said = "";
     for reason in &reply.reasons {
         let at = reason.at.map(|at| at.clock()).unwrap_or_default();
-        let _ = writeln!(text, "  {} {}", paint.dim(&format!("{at:<9}")), one_line(&reason.text));
-        text.push_str(&paint.dim(&tail(&reason.tail, 6, 14, width)));
+        let lines = fold(&one_line(&reason.text), width.saturating_sub(12).max(20)).join("\n            ");
+        let _ = writeln!(text, "  {} {lines}", paint.dim(&format!("{at:<9}")));
+        // What is taken back is taken back for what a check said just before: its words stand there.
+        if reason.tail != said {
+            text.push_str(&paint.dim(&tail(&reason.tail, 6, 14, width)));
+        }
+        if !reason.tail.is_empty() {
+            said = &reason.tail;
+        }
     }
     if let Some(decision) = &reply.decision {
         text.push_str(&super::decision::question(decision, paint));
@@ -99,16 +115,15 @@ mod tests {
             "progress": {"percent": 50.0, "basis": "checks"}, "elapsed": 12.5, "remaining": 10.0, "delayed": true,
             "verify": [{"command": ["cargo", "test"], "state": "failed", "exit_code": 101, "base": "passed", "seconds": 6.0, "tail": "boom\n"}],
             "failure": {"class": "wrong_output", "severity": "medium", "recoverable": true, "retry_potential": true,
-                "escalation_required": false, "message": "cargo test fails with it", "next": "attempt 3 in 2 s"},
+                "escalation_required": false, "message": "cargo test fails with it\nboom\n", "next": "attempt 3 in 2 s"},
         }))
         .unwrap();
         expect![[r#"
             T-3 running Rename (R-1)
               [██████████░░░░░░░░░░] 50.0% by its checks · 13s so far, 10s left · attempt 2 of 4 delayed
               failed  6.0s  cargo test
-              wrong_output cargo test fails with it
-              next attempt 3 in 2 s
-                boom
+              wrong_output  cargo test fails with it
+              next          attempt 3 in 2 s
         "#]]
         .assert_eq(&status(&task, 90, Paint::PLAIN));
     }

@@ -76,6 +76,18 @@ fn make(state: &State, ctx: &Ctx, run: &Run) -> Vec<Event> {
         return if run.looking { Vec::new() } else { vec![Event::AgentsAsked { run: run.id }] };
     };
     let able = agents.iter().any(|found| ctx.settings.agents.iter().any(|profile| profile.id == found.id));
+    // "Run the tests" where no test can run is understood: to ask what was meant would hide what is missing.
+    if !able
+        && let Some(named) = choice.matches.iter().find(|found| found.means_it_all() && !found.eligible)
+        && let Some(found) = playbooks.iter().find(|playbook| playbook.name == named.name)
+    {
+        let why = match playbook::expand(found, &BTreeMap::new(), facts) {
+            Err(error) => error.to_string(),
+            Ok(_) if facts.files == 0 => "there is no file here".to_owned(),
+            Ok(_) => named.reasons.last().cloned().unwrap_or_default(),
+        };
+        return refuse(run, format!("the playbook {} does not fit here: {why}", found.name));
+    }
     if analysis.intent.primary.is_none() && !able && chosen.as_deref() != Some(AGENT) {
         return match decide::find(state, run, DecisionKind::Clarify) {
             Some(_) => Vec::new(),
@@ -356,7 +368,10 @@ fn needs_trust(state: &State, run: &Run) -> Option<String> {
 fn ask_trust(state: &State, ctx: &Ctx, run: &Run, hash: &str) -> Event {
     let mut commands: Vec<String> = Vec::new();
     for task in run.tasks.iter().filter_map(|task| state.task(*task)) {
-        if task.spec.extras().derived {
+        // Our own fixers need trust for the sake of the checks that prove them, and come from no manifest.
+        let ours = matches!(&task.spec.work, Work::Command(argv)
+            if matches!(argv.get(..2), Some([program, verb]) if program == "orchestrator" && matches!(verb.as_str(), "fix" | "audit")));
+        if task.spec.extras().derived && !ours {
             commands.push(super::track::command_line(&task.spec));
         }
     }

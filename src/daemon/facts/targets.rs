@@ -45,7 +45,11 @@ pub(super) fn find_just(tree: &Tree, found: &mut Found) {
 
 fn add_targets(found: &mut Found, ecosystem: &str, manifest: &str, prefix: &[&str], targets: Vec<Target>, dir: &str) {
     let mut tests = false;
+    let built = found.commands.iter().any(|command| command.role == Role::Build);
     for (role, names) in TARGETS {
+        // By convention `all` builds; where a language says by itself how it is built, it may do more than that.
+        let names =
+            if *role == Role::Build && ecosystem == "make" && !built { &["build", "typecheck", "all"] } else { *names };
         let best = names.iter().find_map(|name| targets.iter().find(|target| target.name == *name));
         let Some(target) = best else { continue };
         let checks = ["--check", "-check", "--list-different", "gofmt -d", "gofmt -l ."];

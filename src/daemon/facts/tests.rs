@@ -177,6 +177,15 @@ fn make_targets_that_repeat_the_language_are_left_out() {
 }
 
 #[test]
+fn a_makefile_of_nothing_but_all_is_built_by_it_unless_a_language_says_how() {
+    let makefile = ("Makefile", "all: kilo\nkilo: kilo.c\n\tcc -o kilo kilo.c\n");
+    let repo = Repo::new(&[makefile, ("kilo.c", "int main(void) { return 0; }\n")]);
+    assert_eq!(argvs(&repo.facts(), Role::Build), ["make all"]);
+    let repo = Repo::new(&[makefile, ("Cargo.toml", "[package]\nname = \"x\"\n")]);
+    assert_eq!(argvs(&repo.facts(), Role::Build), ["cargo check"]);
+}
+
+#[test]
 fn sub_projects_are_entered_from_the_root() {
     let repo = Repo::new(&[
         ("web/package.json", r#"{"scripts": {"test": "node --test"}}"#),

@@ -13,6 +13,7 @@ pub fn topic() {
     a_task_cannot_join_a_run_that_has_no_plan();
     a_task_that_joins_is_checked();
     a_playbook_that_finds_nothing_says_so();
+    a_request_that_only_a_playbook_can_mean_says_what_is_missing_and_asks_nothing();
     a_playbook_inside_a_plan();
     a_survey_that_fails();
     a_task_wakes_a_run_that_waits_for_a_person();
@@ -306,6 +307,34 @@ fn a_playbook_that_finds_nothing_says_so() {
             R-1 Error -> ERROR
             R-1 ended failed (the playbook test does not fit here: test.toml: nothing in it applies to this repository)
               = Decided { decision: DecisionId(1), again: false }
+            > auto
+        "#]],
+    );
+}
+
+#[test]
+fn a_request_that_only_a_playbook_can_mean_says_what_is_missing_and_asks_nothing() {
+    check(
+        r#"
+            set playbooks=builtin
+            submit text=run_the_tests
+            auto
+        "#,
+        expect![[r#"
+            > set playbooks=builtin
+            > submit text=run_the_tests
+            R-1 added
+            R-1 Start -> ANALYZING
+                survey R-1
+              = Run { run: RunId(1), duplicate: false }
+            R-1 surveyed
+            R-1 analyzed
+            R-1 Plan -> PLANNING
+            R-1 agents looked for
+                find agents R-1
+            R-1 agents []
+            R-1 Error -> ERROR
+            R-1 ended failed (the playbook test does not fit here: test.toml: nothing in it applies to this repository)
             > auto
         "#]],
     );

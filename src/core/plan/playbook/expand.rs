@@ -33,7 +33,14 @@ pub fn expand(playbook: &Playbook, params: &BTreeMap<String, String>, facts: &Fa
         positions.push(here);
     }
     if tasks.is_empty() {
-        return Err(expansion.error(0, "nothing in it applies to this repository"));
+        let missing: Vec<String> =
+            playbook.programs_missing(facts).iter().map(|program| format!("`{program}`")).collect();
+        let why = match missing.as_slice() {
+            [] => "nothing in it applies to this repository".to_owned(),
+            [one] => format!("nothing in it can run here: {one} is not installed"),
+            many => format!("nothing in it can run here: {} are not installed", many.join(", ")),
+        };
+        return Err(expansion.error(0, why));
     }
     unique_names(&mut tasks);
     for (template, here) in playbook.tasks.iter().zip(&positions) {

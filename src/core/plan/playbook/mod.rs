@@ -71,6 +71,22 @@ impl Playbook {
         said.collect()
     }
 
+    /// The programs for want of which it would leave commands of the repository out, in the order of those.
+    pub fn programs_missing(&self, facts: &Facts) -> Vec<String> {
+        let roles = self.tasks.iter().filter_map(|task| task.foreach);
+        let mut programs: Vec<String> = Vec::new();
+        for command in roles.flat_map(|role| facts.commands(role).filter(|command| !runnable(facts, command))) {
+            let first = command.argv.first().filter(|program| facts.programs.get(*program) == Some(&false));
+            let program = command.missing.as_ref().or(first).cloned();
+            // What is there and still cannot run is Cargo without one of its parts.
+            let program = program.unwrap_or_else(|| command.argv.iter().take(2).cloned().collect::<Vec<_>>().join("-"));
+            if !programs.contains(&program) {
+                programs.push(program);
+            }
+        }
+        programs
+    }
+
     /// The file it came from, as named to [`parse`].
     pub fn file(&self) -> &str {
         &self.file

@@ -42,6 +42,13 @@ pub struct Match {
     pub reasons: Vec<String>,
 }
 
+impl Match {
+    /// Whether every telling word of the request is this playbook's, so that nothing else can be meant.
+    pub fn means_it_all(&self) -> bool {
+        self.parts.words >= WORDS_WEIGHT - 1e-9
+    }
+}
+
 /// All playbooks, best first, and the one that is meant, if any.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Choice {

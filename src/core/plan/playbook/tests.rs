@@ -242,6 +242,11 @@ fn test_falls_back_to_builds_where_there_are_no_tests() {
     assert_eq!(names(&expand(&test, &NO_PARAMS, &facts).unwrap()), ["test-cargo", "test-make"]);
     facts.commands.retain(|command| command.role != Role::Test);
     assert_eq!(names(&expand(&test, &NO_PARAMS, &facts).unwrap()), ["build-cargo"]);
+    for missing in ["cargo", "make"] {
+        facts.programs.insert(missing.to_owned(), false);
+    }
+    let said = expand(&test, &NO_PARAMS, &facts).unwrap_err().to_string();
+    assert!(said.contains("nothing in it can run here: `cargo` is not installed"), "{said}");
     facts.commands.clear();
     assert!(expand(&test, &NO_PARAMS, &facts).unwrap_err().to_string().contains("nothing in it applies"));
 }
