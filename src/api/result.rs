@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     decision::{Decision, DecisionStatus},
-    reply::{AttemptView, BaseState, DiffStat, Outcome, PlanView, TaskState},
+    reply::{AttemptView, BaseState, Cost, DiffStat, Outcome, PlanView, TaskState},
     state::{ProgressReport, RunResult, RunState, Transition},
     wire::{LogId, Time, WorkId},
 };
@@ -212,6 +212,9 @@ pub struct Report {
     /// Size of the result.
     #[serde(default)]
     pub diff: DiffStat,
+    /// What its agents cost.
+    #[serde(default)]
+    pub cost: Cost,
     /// Every state it was in.
     #[serde(default)]
     pub transition_history: Vec<Transition>,

@@ -175,6 +175,7 @@ pub fn report() -> Report {
             applied_at: None,
         }),
         diff: DiffStat { files: 13, insertions: 92, deletions: 100 },
+        cost: Default::default(),
         transition_history: Vec::new(),
     }
 }

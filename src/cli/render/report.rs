@@ -9,7 +9,7 @@ use super::{
 };
 use crate::api::{
     Outcome, Report, TaskState,
-    reply::BaseState,
+    reply::{BaseState, Cost},
     result::{Finding, FindingLevel, ReportTask},
 };
 
@@ -236,12 +236,31 @@ fn headline(report: &Report, paint: Paint) -> String {
         some => format!(", {some} landed"),
     };
     let taken = report.ended_at.map(|end| format!(" in {}", seconds(end.0.seconds_since(report.created_at.0))));
+    let cost = cost(&report.cost).map(|cost| format!(", {cost}")).unwrap_or_default();
     format!(
-        "{} {state}: {done} of {} done{landed}{}\n",
+        "{} {state}: {done} of {} done{landed}{}{cost}\n",
         paint.bold(&report.request_id.to_string()),
         plural(report.tasks.len() as u64, "task"),
         taken.unwrap_or_default()
     )
+}
+
+/// What agents cost, where they cost anything: money where it is known, tokens where only those are told.
+fn cost(cost: &Cost) -> Option<String> {
+    match (cost.usd, cost.tokens) {
+        (Some(usd), _) if usd > 0.0 => Some(dollars(usd)),
+        (_, 0) => None,
+        (_, tokens) => Some(plural(tokens, "token")),
+    }
+}
+
+/// An amount with as many digits as it takes to see that it is something.
+pub fn dollars(usd: f64) -> String {
+    match usd {
+        0.1.. => format!("${usd:.2}"),
+        0.001.. => format!("${usd:.3}"),
+        _ => "less than $0.001".to_owned(),
+    }
 }
 
 fn landed_row(task: &ReportTask) -> Vec<Cell> {
@@ -499,6 +518,18 @@ mod tests {
         assert!(!text.contains("Findings") && text.contains("T-3 Rename the module: undone"), "{text}");
         assert!(!text.contains("orchestrator report"), "{text}");
         assert!(summary(&report, 90, Paint::PLAIN).contains("orchestrator report R-1"));
+    }
+
+    #[test]
+    fn what_agents_cost_stands_in_the_first_line() {
+        let mut report = samples::report();
+        let line = |report: &Report| headline(report, Paint::PLAIN);
+        assert!(line(&report).ends_with("in 34s\n"));
+        report.cost = Cost { usd: Some(0.0032), tokens: 900, known: true };
+        assert!(line(&report).ends_with("in 34s, $0.003\n"), "{}", line(&report));
+        report.cost = Cost { usd: None, tokens: 900, known: false };
+        assert!(line(&report).ends_with("in 34s, 900 tokens\n"), "{}", line(&report));
+        assert_eq!((dollars(2.5), dollars(0.00001)), ("$2.50".to_owned(), "less than $0.001".to_owned()));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::{
     decision,
     duration::until,
     paint::Paint,
-    report::plural,
+    report::{dollars, plural},
     table::{Cell, cut, fold, one_line, table},
 };
 use crate::{
@@ -59,7 +59,7 @@ pub fn screen(state: &OrchestratorState, decisions: &[Decision], now: Timestamp,
     // Before anything was decided or paid for there is nothing to say of it.
     parts.extend(share(&state.metrics.autonomy).map(|share| format!("autonomy {share}")));
     parts.extend(share(&state.metrics.wrong_auto).map(|share| format!("wrong {share}")));
-    parts.extend(state.metrics.cost_usd.filter(|usd| *usd > 0.0).map(|usd| format!("${usd:.2}")));
+    parts.extend(state.metrics.cost_usd.filter(|usd| *usd > 0.0).map(dollars));
     parts.push(format!("sandbox {}{}", state.protections.sandbox, confined(&state.protections.commands)));
     parts.push(format!("daemon {}", state.daemon.version));
     let _ = writeln!(text, "\n{}", paint.dim(&fold(&parts.join(" · "), width.max(40)).join("\n")));

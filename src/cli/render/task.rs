@@ -87,7 +87,7 @@ pub fn why(reply: &WhyReply, width: usize, paint: Paint) -> String {
         let lines = fold(&one_line(&reason.text), width.saturating_sub(12).max(20)).join("\n            ");
         let _ = writeln!(text, "  {} {lines}", paint.dim(&format!("{at:<9}")));
         // What is taken back is taken back for what a check said just before: its words stand there.
-        if reason.tail != said {
+        if reason.tail != said && !reason.text.ends_with(reason.tail.trim_end()) {
             text.push_str(&paint.dim(&tail(&reason.tail, 6, 14, width)));
         }
         if !reason.tail.is_empty() {

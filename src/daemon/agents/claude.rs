@@ -133,7 +133,19 @@ fn system(talk: &mut Talk, value: &Value) -> Vec<Word> {
             let number = |key: &str| value.get(key).map(ToString::to_string).unwrap_or_default();
             let what =
                 format!("its service answers {}; it tries again ({})", number("error_status"), number("attempt"));
-            vec![Word::Warn(what)]
+            let mut words = vec![Word::Warn(what)];
+            // A key that is refused is refused ten times, for three minutes. Once may be a token that is being renewed.
+            let refused = matches!(value.get("error_status").and_then(Value::as_u64), Some(401 | 403));
+            let again = value.get("attempt").and_then(Value::as_u64) >= Some(2);
+            if refused && again && talk.end.is_none() {
+                let said = format!(
+                    "its service refuses the key ({}): set ANTHROPIC_API_KEY to one that holds, or log in with `claude`",
+                    number("error_status")
+                );
+                talk.end = Some(TurnEnd { done: false, said, trouble: Some("auth".to_owned()) });
+                words.push(Word::TurnEnd);
+            }
+            words
         }
         "task_started" => {
             talk.background.insert(text(value, "task_id").to_owned());
@@ -273,6 +285,23 @@ mod tests {
         let mut talk = Talk::new(Brief::default());
         let words = lines.iter().flat_map(|line| Claude.parse(&mut talk, line)).collect();
         (talk, words)
+    }
+
+    #[test]
+    fn a_key_that_is_refused_twice_ends_the_turn_and_an_overloaded_service_does_not() {
+        let retry = |status: u64, attempt: u64| {
+            format!(
+                r#"{{"type":"system","subtype":"api_retry","attempt":{attempt},"max_retries":10,"error_status":{status}}}"#
+            )
+        };
+        let (once, words) = self::talk(&[&retry(401, 1)]);
+        assert!(once.end.is_none() && !words.contains(&Word::TurnEnd));
+        let (busy, _) = self::talk(&[&retry(529, 1), &retry(529, 2), &retry(529, 3)]);
+        assert!(busy.end.is_none());
+        let (refused, words) = self::talk(&[&retry(401, 1), &retry(401, 2), &retry(401, 3)]);
+        let end = refused.end.expect("it is over");
+        assert_eq!((end.done, end.trouble.as_deref()), (false, Some("auth")));
+        assert_eq!(words.iter().filter(|word| **word == Word::TurnEnd).count(), 1);
     }
 
     #[test]

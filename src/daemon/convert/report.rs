@@ -76,6 +76,7 @@ pub fn report(view: &View<'_>, id: RunId, found: Vec<Finding>) -> Result<Report,
         decisions: decisions.map(|decision| report_decision(view, decision)).collect(),
         result: result(run),
         diff,
+        cost: super::task::cost_of(view, run),
         transition_history: transitions(run),
     })
 }

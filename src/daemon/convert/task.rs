@@ -192,6 +192,12 @@ fn cost(task: &Task) -> Cost {
     }
 }
 
+/// What the agents of a run used, all of its tasks together.
+pub fn cost_of(view: &View<'_>, run: &Run) -> Cost {
+    let used = super::agent::used(run.tasks.iter().filter_map(|task| view.state.task(*task)));
+    Cost { usd: used.usd, tokens: used.tokens, known: used.usd.is_some() }
+}
+
 /// What a task waits for: decisions, and tasks that are not done.
 pub fn blocked_by(view: &View<'_>, run: &Run, task: &Task) -> Vec<String> {
     let run_level = || {
@@ -283,7 +289,6 @@ fn status_of_run(view: &View<'_>, id: RunId) -> Result<TaskStatus, ApiError> {
         diff.deletions += own.deletions;
     }
     let open: Vec<String> = view.open_decisions(id).map(|decision| decision.id.to_string()).collect();
-    let agents = view.tasks(run).any(|task| task.spec.kind() == Kind::Agent && !task.attempts.is_empty());
     let first = run.plan.as_ref().and_then(|plan| plan.source.strip_prefix("playbook:").map(str::to_owned));
     Ok(TaskStatus {
         summary: run::run_line(view, run),
@@ -311,13 +316,7 @@ fn status_of_run(view: &View<'_>, id: RunId) -> Result<TaskStatus, ApiError> {
         failure: None,
         checkpoint: None,
         diff,
-        cost: if agents {
-            let tasks: Vec<_> = run.tasks.iter().filter_map(|task| view.state.task(*task)).collect();
-            let used = super::agent::used(tasks);
-            Cost { usd: used.usd, tokens: used.tokens, known: used.usd.is_some() }
-        } else {
-            Cost { usd: Some(0.0), tokens: 0, known: true }
-        },
+        cost: cost_of(view, run),
         attempts: Vec::new(),
     })
 }

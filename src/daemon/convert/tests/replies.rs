@@ -898,6 +898,11 @@ fn the_report_tells_what_came_of_it() {
             "insertions": 3,
             "deletions": 1
           },
+          "cost": {
+            "usd": 0.0,
+            "tokens": 0,
+            "known": true
+          },
           "transition_history": [
             {
               "from": "IDLE",
