@@ -257,12 +257,32 @@ impl State {
         task.into_iter().chain(alarm).chain(reminder).chain(limit).min()
     }
 
-    /// A lane that nobody holds, if the pool has one and the disk room for it. One in which a session may still be at work is the last choice.
+    /// How many lanes may be held: the configured number for those at work, and beside them those of attempts that wait
+    /// for a person, up to as many again. What nobody answers until morning must neither stop the rest nor fill the disk.
+    pub fn lanes_allowed(&self, lanes_max: u32) -> u32 {
+        lanes_max.saturating_add(self.asking().min(lanes_max))
+    }
+
+    /// Attempts that wait for a person's answer, in all runs.
+    pub fn asking(&self) -> u32 {
+        self.index.runs.values().map(|index| index.asking(self)).sum()
+    }
+
+    /// Whether every lane that may be held is that of an attempt that waits for a person: then nothing that needs a lane
+    /// starts before somebody answers, in no run.
+    pub fn all_ask(&self, lanes_max: u32) -> bool {
+        let held = self.index.lanes.len();
+        held >= self.lanes_allowed(lanes_max) as usize && held == self.asking() as usize
+    }
+
+    /// A lane that nobody holds, if one more may be held and the disk has room for it. One in which a session may still
+    /// be at work is the last choice.
     pub fn free_lane(&self, lanes_max: u32) -> Option<LaneId> {
-        if self.room.is_some() {
+        let allowed = self.lanes_allowed(lanes_max);
+        if self.room.is_some() || self.index.lanes.len() >= allowed as usize {
             return None;
         }
-        let mut free = (1..=lanes_max).map(LaneId).filter(|lane| !self.index.lanes.contains(lane));
+        let mut free = (1..=allowed).map(LaneId).filter(|lane| !self.index.lanes.contains(lane));
         let first = free.clone().next()?;
         Some(free.find(|lane| !self.index.left_open.contains(lane)).unwrap_or(first))
     }
@@ -563,6 +583,10 @@ impl State {
                     }
                 }
                 self.index.dirty.extend(run);
+                if *to == Phase::Reviewing {
+                    // Its lane is in nobody's way now, of whatever run.
+                    self.index.dirty.extend(self.index.runs.keys());
+                }
             }
             Event::CheckEnded { attempt, merged, index, result } => {
                 self.change_attempt(*attempt, |attempt| {
@@ -633,6 +657,8 @@ impl State {
                     let attempt = AttemptId { task, generation };
                     self.change_ask(attempt, &ask.request, |ask| ask.decision = Some(decision.id));
                     self.index.alarms.insert((at.plus_ms(ASK_WAIT_MS), Alarm::Ask(attempt, ask.request.clone())));
+                    // Its lane is in nobody's way now, of whatever run.
+                    self.index.dirty.extend(self.index.runs.keys());
                 } else if let Some(task) = decision.task.filter(|_| !decision.of_attempt()) {
                     self.set_task(task, TaskState::Asking(decision.id));
                 }
@@ -1508,6 +1534,17 @@ impl RunIndex {
     /// Attempts under way.
     pub fn trying(&self) -> u32 {
         self.trying_shared + self.trying_own.len() as u32
+    }
+
+    /// Attempts under way that wait for a person's answer. Each has a lane, so there are few.
+    pub fn asking(&self, state: &State) -> u32 {
+        let tasks = self.trying_own.iter().filter_map(|task| state.task(*task)?.current());
+        tasks.filter(|(_, live)| live.asks_a_person()).count() as u32
+    }
+
+    /// Attempts in lanes of their own that take a place of the run's number of jobs.
+    pub fn at_work(&self, state: &State) -> u32 {
+        self.trying_own.len() as u32 - self.asking(state)
     }
 
     /// Attempts under way that wait for a person and for nothing else. Each has a lane, so there are few.

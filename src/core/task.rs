@@ -261,6 +261,16 @@ impl Attempt {
         }
     }
 
+    /// Whether it waits for a person's answer. Its place and its lane then keep nobody else from starting.
+    pub fn asks_a_person(&self) -> bool {
+        let unanswered = |part: &AgentPart| part.asks.iter().any(|ask| ask.verdict.is_none() && ask.decision.is_some());
+        match self.phase {
+            Phase::Reviewing => true,
+            Phase::Running => self.end.is_none() && self.agent().is_some_and(unanswered),
+            _ => false,
+        }
+    }
+
     /// Whether it only lands once more what an earlier one did.
     pub fn relands(&self) -> bool {
         self.more.as_ref().is_some_and(|more| more.relands.is_some())

@@ -456,10 +456,10 @@ fn due_of(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex) -> Vec<Event> {
             moved(run, trigger).into_iter().collect()
         }
         // Not while it is open what becomes of a failed attempt: it may be due again.
-        RunState::Monitoring if !goes_on(state, run, index) && index.open > 0 && !state.undecided() => {
+        RunState::Monitoring if !goes_on(state, ctx, run, index) && index.open > 0 && !state.undecided() => {
             moved(run, Trigger::Escalate).into_iter().collect()
         }
-        RunState::Escalating if goes_on(state, run, index) || index.open == 0 => {
+        RunState::Escalating if goes_on(state, ctx, run, index) || index.open == 0 => {
             moved(run, Trigger::UserResponse).into_iter().collect()
         }
         RunState::Completing => completing(state, ctx, run),
@@ -468,8 +468,11 @@ fn due_of(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex) -> Vec<Event> {
 }
 
 /// Whether anything of a run goes on without anybody's answer.
-fn goes_on(state: &State, run: &Run, index: &RunIndex) -> bool {
-    if run.halted() { index.going(state) > 0 } else { index.moving(state) }
+fn goes_on(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex) -> bool {
+    match run.halted() || state.all_ask(ctx.settings.lanes_max) {
+        true => index.going(state) > 0,
+        false => index.moving(state),
+    }
 }
 
 /// Tasks of a run that was cancelled, or that stops after a failure: all that no process stands for is over.

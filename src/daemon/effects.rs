@@ -418,7 +418,7 @@ impl Hands {
             let more = theirs.iter().filter(|name| !own.contains(name));
             own.iter().chain(more).cloned().collect::<Vec<String>>()
         };
-        let all = (1..=self.bounds.lanes_max).map(LaneId);
+        let all = (1..=state.lanes_allowed(self.bounds.lanes_max)).map(LaneId);
         let prepare = Prepare {
             copy: both(&self.stores.copy, &project.copy),
             link: both(&self.stores.link, &project.link),

@@ -6,7 +6,7 @@ use std::{collections::HashSet, ffi::CString, os::unix::ffi::OsStrExt, path::Pat
 
 use super::{
     effects,
-    lanes::{Repo, used_at},
+    lanes::{Repo, nanos, used_at},
 };
 use crate::{
     core::State,
@@ -21,6 +21,8 @@ pub struct Kept {
     last: (RunId, TaskId),
     lanes_max: u32,
     lanes: HashSet<LaneId>,
+    /// When this was so. A lane that was given to somebody since stays.
+    at: u128,
 }
 
 impl Kept {
@@ -32,6 +34,7 @@ impl Kept {
             last: (RunId(state.last.run), TaskId(state.last.task)),
             lanes_max,
             lanes: state.index.lanes.iter().copied().collect(),
+            at: nanos(),
         }
     }
 
@@ -102,15 +105,23 @@ pub fn sweep(repo: &Repo, dir: &Path, kept: &Kept) {
         }
     };
     gone(&dir.join("agents"), &|name| kept.agent(name));
-    // Temporary files of a lane that is no more, also where an older daemon had them.
-    for folder in [effects::scratch(dir), dir.join("tmp")] {
-        gone(&folder, &|name| name.parse::<LaneId>().map_or(true, |lane| kept.lane(lane)));
-    }
+    // Temporary files of a lane go with it, also where an older daemon had them.
     let lanes = dir.join("lanes");
     for lane in Repo::lanes(&lanes).into_iter().filter(|lane| !kept.lane(*lane)) {
-        if let Err(error) = repo.remove_lane(lane, &lanes) {
-            complain(lane.to_string(), error.to_string());
+        match repo.remove_idle(lane, &lanes, kept.at) {
+            Ok(true) => {
+                for folder in [effects::scratch(dir), dir.join("tmp")] {
+                    let _ = std::fs::remove_dir_all(folder.join(lane.to_string()));
+                }
+            }
+            Ok(false) => {}
+            Err(error) => complain(lane.to_string(), error.to_string()),
         }
+    }
+    // Those of lanes that went in another way. A number that may be given out by now is left alone.
+    for folder in [effects::scratch(dir), dir.join("tmp")] {
+        let stays = |lane: LaneId| lane.0 <= 2 * kept.lanes_max || kept.lanes.contains(&lane);
+        gone(&folder, &|name| name.parse().map_or(true, stays));
     }
     if let Err(error) = Repo::empty_trash(&lanes) {
         complain(lanes.display().to_string(), error.to_string());
@@ -203,6 +214,7 @@ mod tests {
             last: (RunId(2), TaskId(9)),
             lanes_max: 6,
             lanes: HashSet::new(),
+            at: 0,
         };
         for stays in
             ["T-7.1.log", "T-7.2-v0.log", "R-2-b0.log", "R-3-f1.log", "T-10.1.log", "notes", "x.log", "a-b-c.log"]

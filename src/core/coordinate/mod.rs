@@ -22,6 +22,7 @@ use super::{
     room,
     run::{Proving, Run, RunState},
     state::{Alarm, RunIndex, State},
+    task::Phase,
     task::Task,
 };
 use crate::{
@@ -147,7 +148,11 @@ fn resumable(part: &super::agent::AgentPart) -> bool {
 }
 
 fn free(state: &State, ctx: &Ctx, lane: LaneId) -> bool {
-    lane.0 <= ctx.settings.lanes_max && !state.index.lanes.contains(&lane) && !state.index.left_open.contains(&lane)
+    let allowed = state.lanes_allowed(ctx.settings.lanes_max);
+    lane.0 <= allowed
+        && state.index.lanes.len() < allowed as usize
+        && !state.index.lanes.contains(&lane)
+        && !state.index.left_open.contains(&lane)
 }
 
 /// The event that hands an attempt out. It goes on from the work of the attempt before, unless that conflicted.
@@ -170,12 +175,13 @@ fn claim(run: &Run, task: &Task, lane: LaneId, allocation: Allocation) -> Option
     })
 }
 
-/// How many attempts each agent has under way, in all runs.
+/// How many attempts each agent has under way, in all runs. One whose work a person looks at needs it no more.
 pub fn load(state: &State) -> BTreeMap<&str, u32> {
     let mut load = BTreeMap::new();
     for index in state.index.runs.values() {
         for task in index.trying_own.iter().filter_map(|task| state.task(*task)) {
-            if let Some(part) = task.current().and_then(|(_, live)| live.agent()) {
+            let live = task.current().filter(|(_, live)| live.phase != Phase::Reviewing);
+            if let Some(part) = live.and_then(|(_, live)| live.agent()) {
                 *load.entry(part.allocation.agent.as_str()).or_default() += 1;
             }
         }

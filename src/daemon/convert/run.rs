@@ -170,7 +170,7 @@ fn eta(view: &View<'_>, run: &Run) -> Option<Eta> {
     let index = view.state.index.runs.get(&run.id)?;
     // Tasks count as due as soon as they are laid out, also while the whole run waits for a yes.
     let waits_for_person = view.open_decisions(run.id).any(|decision| decision.task.is_none())
-        || (index.open > 0 && !index.moving(view.state));
+        || (index.open > 0 && (!index.moving(view.state) || view.state.all_ask(view.settings.lanes_max)));
     if run.plan.is_none() || run.ended() || waits_for_person {
         return None;
     }

@@ -12,6 +12,8 @@ pub fn topic() {
     a_reader_that_wrote_in_a_lane_of_its_own_is_refused();
     jobs_and_lanes_limit_writers();
     one_lane_is_enough_for_everything();
+    what_waits_for_a_person_keeps_nobody_else_from_starting();
+    an_agent_that_asks_a_person_keeps_nobody_else_from_starting();
     the_critical_path_first_then_plan_order_and_priority_before_both();
     the_most_urgent_run_first();
     tasks_that_write_the_same_files_do_not_run_at_once();
@@ -361,6 +363,112 @@ fn jobs_and_lanes_limit_writers() {
             R-2 Monitor -> MONITORING
                 limit R-2 10
                 prepare L-3 for T-4.1 at base
+        "#]],
+    );
+}
+
+/// One lane and one place: beside a task that waits for a person another works, and never more than that.
+#[test]
+fn what_waits_for_a_person_keeps_nobody_else_from_starting() {
+    check(
+        r#"
+            set agents=ada lanes=1
+            quiet submit jobs=1 | a agent writes=src verify=unit; b agent writes=lib verify=unit; c agent writes=bin verify=unit
+            quiet auto hold=T-1.1
+            quiet ended T-1.1 exit:0 done
+            quiet harvested T-1.1 touches=unit
+            auto hold=T-2.1
+            quiet ended T-2.1 exit:0 done
+            quiet harvested T-2.1 touches=unit
+            auto hold=T-3.1
+            answer D-1 reject
+            answer D-2 accept
+            auto hold=T-3.1
+        "#,
+        expect![[r#"
+            > set agents=ada lanes=1
+            > auto hold=T-2.1
+            T-1.1 v0 exit:0
+            T-1.1 -> Reviewing
+            D-1 opened review T-1 [accept reject]
+            T-2.1 claimed L-2 at base by ada
+                prepare L-2 for T-2.1 at base
+            T-2.1 prepared
+                start T-2.1 in L-2: ada begins
+            > auto hold=T-3.1
+            T-2.1 v0 exit:0
+            T-2.1 -> Reviewing
+            D-2 opened review T-2 [accept reject]
+            R-1 Escalate -> ESCALATING
+            > answer D-1 reject
+            D-1 answered reject
+            T-1 undone (a person left it out)
+            R-1 UserResponse -> EXECUTING
+            T-3.1 claimed L-1 at base by ada
+            R-1 Monitor -> MONITORING
+                prepare L-1 for T-3.1 at base
+              = Decided { decision: DecisionId(1), again: false }
+            > answer D-2 accept
+            D-2 answered accept
+            T-2.1 -> Queued
+            T-2.1 -> Merging
+                merge T-2.1: c2.1 onto base
+              = Decided { decision: DecisionId(2), again: false }
+            > auto hold=T-3.1
+            T-3.1 prepared
+                start T-3.1 in L-1: ada begins
+            T-2.1 merged m2.1 onto base
+            T-2.1 -> Advancing
+                advance T-2.1: base to m2.1
+            T-2.1 landed m2.1
+            T-2 completed
+        "#]],
+    );
+}
+
+#[test]
+fn an_agent_that_asks_a_person_keeps_nobody_else_from_starting() {
+    check(
+        r#"
+            set agents=ada lanes=1
+            quiet submit jobs=1 | a agent writes=src verify=unit; b agent writes=lib verify=unit; c write
+            quiet auto hold=T-1.1,T-2.1
+            said T-1.1 asks r1 push escalate
+            auto hold=T-1.1,T-2.1
+            answer D-1 allow
+            quiet ended T-2.1 exit:0 done
+            auto hold=T-1.1
+        "#,
+        expect![[r#"
+            > set agents=ada lanes=1
+            > said T-1.1 asks r1 push escalate
+            T-1.1 asks r1 push
+            D-1 opened permission T-1 [allow deny]
+            T-2.1 claimed L-2 at base by ada
+                prepare L-2 for T-2.1 at base
+            > auto hold=T-1.1,T-2.1
+            T-2.1 prepared
+                start T-2.1 in L-2: ada begins
+            > answer D-1 allow
+            D-1 answered allow
+            learning begun
+            label Asked for "push push": yes
+            T-1.1 told r1 yes by D-1
+                answer T-1.1 r1: yes
+              = Decided { decision: DecisionId(1), again: false }
+            > auto hold=T-1.1
+            T-2.1 harvested c2.1
+            T-2.1 -> Checking(0)
+                start T-2.1/v0 in L-2: unit
+            T-2.1 v0 exit:0
+            T-2.1 -> Queued
+            T-2.1 -> Merging
+                merge T-2.1: c2.1 onto base
+            T-2.1 merged m2.1 onto base
+            T-2.1 -> Advancing
+                advance T-2.1: base to m2.1
+            T-2.1 landed m2.1
+            T-2 completed
         "#]],
     );
 }

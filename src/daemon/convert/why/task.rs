@@ -320,7 +320,13 @@ fn ready(view: &View<'_>, run: &Run, task: &Task, chain: &mut Chain) {
     let lanes_full = view.state.free_lane(view.settings.lanes_max).is_none();
     let all_held = match &view.state.room {
         Some(room) => no_room(view, room),
-        None => format!("all {} of this workspace are held", words::plural(view.settings.lanes_max as usize, "lane")),
+        None => {
+            let all = words::plural(view.state.lanes_allowed(view.settings.lanes_max) as usize, "lane");
+            match view.state.asking() {
+                0 => format!("all {all} of this workspace are held"),
+                asking => format!("all {all} of this workspace are held, {asking} of them by tasks that wait for you"),
+            }
+        }
     };
     let shared =
         index.reads_base.get(task.position as usize).copied().unwrap_or(false) && task.spec.kind() == Kind::Shell;
@@ -347,8 +353,11 @@ fn ready(view: &View<'_>, run: &Run, task: &Task, chain: &mut Chain) {
             let full = if lanes_full { format!(", for which it needs a lane: {all_held}") } else { String::new() };
             add(format!("the checks of the untouched base begin first{full}"));
         }
-        if index.trying_own.len() as u32 >= jobs {
-            let running: Vec<TaskId> = index.trying_own.iter().copied().collect();
+        if index.at_work(view.state) >= jobs {
+            let asks = |task: &TaskId| {
+                view.state.task(*task).and_then(Task::current).is_some_and(|(_, live)| live.asks_a_person())
+            };
+            let running: Vec<TaskId> = index.trying_own.iter().copied().filter(|task| !asks(task)).collect();
             let all = words::plural(running.len(), "task");
             let verb = if running.len() == 1 { "runs" } else { "run" };
             add(format!("{all} {verb}, as many as {} may at once: {}", run.id, words::list(&running, 5)));
