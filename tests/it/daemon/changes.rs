@@ -71,3 +71,34 @@ fn what_others_build_on_is_asked_about_where_that_was_wanted() {
     assert!(decision["detail"].as_str().unwrap().contains("what java offers"), "{decision:#}");
     sandbox.run(&["decide", "D-2", "drop"]).exits(0);
 }
+
+/// Overnight: what waits for an answer does not hold up the rest, with fewer lanes than questions.
+#[test]
+fn others_go_on_while_three_changes_wait_for_an_answer_and_two_lanes_are_allowed() {
+    let sandbox = Sandbox::new();
+    sandbox.configure("[lanes]\nmax = 2\n");
+    for name in ["one", "two", "three"] {
+        sandbox.write(&format!("{name}.py"), &format!("def {name}():\n    return 1\n"));
+    }
+    sandbox.git(&["add", "-A"]);
+    sandbox.git(&["commit", "-q", "-m", "three modules"]);
+    let task = |id: &str, run: &str| format!("[[tasks]]\nid = \"{id}\"\nrun = \"{run}\"\n");
+    let tasks = [
+        task("one", "echo 'x = 1' > one.py"),
+        task("two", "echo 'x = 1' > two.py"),
+        task("three", "echo 'x = 1' > three.py"),
+        task("four", "echo 4 > four.txt"),
+        task("five", "echo 5 > five.txt"),
+    ];
+    sandbox.run_plan(&format!("version = 1\n{}", tasks.concat()), &["--compatible", "--no-wait"]).exits(3);
+    let states = || {
+        let report = sandbox.run(&["report", "R-1", "--json"]).exits(0).json();
+        let tasks = report["tasks"].as_array().unwrap().iter();
+        tasks.map(|task| task["status"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(states(), [["waiting_decision"; 3].as_slice(), &["completed"; 2]].concat());
+    for decision in ["D-1", "D-2", "D-3"] {
+        sandbox.run(&["decide", decision, "keep"]).exits(0);
+    }
+    eventually("the end of the run", || (states() == ["completed"; 5]).then_some(()));
+}
