@@ -16,7 +16,7 @@ use super::{
         duration::{ago, bytes},
         paint::Paint,
         report::plural,
-        table::{Cell, table},
+        table::{Cell, prose, table},
     },
     seams,
 };
@@ -181,7 +181,12 @@ pub fn journal(console: &mut Console, workspace: &Path, what: &JournalWhat) -> R
     let summary = match what {
         JournalWhat::Verify { dir } => seams::journal_verify(workspace, dir.as_deref())?,
         JournalWhat::Export { to, dir } if to == Path::new("-") => {
-            let summary = seams::journal_export(workspace, dir.as_deref(), &mut console.out)?;
+            let mut out = Watched { out: &mut console.out, gone: false };
+            let summary = match seams::journal_export(workspace, dir.as_deref(), &mut out) {
+                // `| head` has read enough: the journal did not fail.
+                Err(_) if out.gone => return Err(CliError::Pipe),
+                exported => exported?,
+            };
             // Standard output holds the journal; the summary must not join it.
             console.out.flush()?;
             console.note(&summary)?;
@@ -222,11 +227,32 @@ pub fn config(console: &mut Console, workspace: &Path) -> Result<Exit, CliError>
     let rows: Vec<Vec<Cell>> = settings
         .into_iter()
         .map(|setting| {
-            vec![Cell::new(setting.name, Paint::cyan), setting.value.into(), Cell::new(setting.origin, Paint::dim)]
+            // The value last: it may be long, and must be read whole.
+            vec![Cell::new(setting.name, Paint::cyan), Cell::new(setting.origin, Paint::dim), setting.value.into()]
         })
         .collect();
-    console.text(table(&rows, 0, console.width, console.paint))?;
+    console.text(prose(&rows, 0, console.width, console.paint))?;
     Ok(Exit::Completed)
+}
+
+/// Standard output, and whether its reader went away.
+struct Watched<'a> {
+    out: &'a mut dyn Write,
+    gone: bool,
+}
+
+impl Write for Watched<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes);
+        self.gone |= written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let flushed = self.out.flush();
+        self.gone |= flushed.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+        flushed
+    }
 }
 
 /// Every playbook that this workspace has.
@@ -247,7 +273,7 @@ pub fn playbooks(console: &mut Console, workspace: &Path) -> Result<Exit, CliErr
             vec![Cell::new(playbook.name, Paint::cyan), Cell::new(playbook.origin, Paint::dim), playbook.about.into()]
         })
         .collect();
-    console.text(table(&rows, 0, console.width, console.paint))?;
+    console.text(prose(&rows, 0, console.width, console.paint))?;
     Ok(Exit::Completed)
 }
 

@@ -204,12 +204,12 @@ pub async fn facts<C: OrchestratorApiClient + Sync>(client: &C, console: &mut Co
                 let role = serde_json::to_value(command.role).ok().and_then(|role| role.as_str().map(str::to_owned));
                 vec![
                     role.unwrap_or_default().into(),
-                    Cell::new(shell_words(&command.argv), Paint::cyan),
                     Cell::new(command.origin.clone(), Paint::dim),
+                    Cell::new(shell_words(&command.argv), Paint::cyan),
                 ]
             })
             .collect();
-        text.push_str(&render::table::table(&rows, 2, width, paint));
+        text.push_str(&render::table::prose(&rows, 2, width, paint));
         for (program, _) in facts.programs.iter().filter(|(_, found)| !**found) {
             // A path is looked up in the repository: what its package manager would put there.
             let place = if program.contains('/') { "installed here" } else { "on the PATH" };

@@ -115,7 +115,9 @@ pub fn analysis(analysis: &Analysis, width: usize, paint: Paint) -> String {
     if !analysis.success_criteria.is_empty() {
         let _ = writeln!(text, "{}", paint.bold("Done when"));
         for criterion in &analysis.success_criteria {
-            let check = criterion.check.as_ref().map(|check| format!(" (`{}`)", one_line(check))).unwrap_or_default();
+            // Most say their command themselves.
+            let check = criterion.check.as_ref().filter(|check| !criterion.text.contains(check.as_str()));
+            let check = check.map(|check| format!(" (`{}`)", one_line(check))).unwrap_or_default();
             let _ = writeln!(text, "  {}{}", one_line(&criterion.text), paint.dim(&check));
         }
     }

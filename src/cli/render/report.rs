@@ -46,7 +46,7 @@ pub fn summary(report: &Report, width: usize, paint: Paint) -> String {
     }
     text.push_str(&not_landed(report, width, paint));
     text.push_str(&result_line(report, paint));
-    text.push_str(&next_commands(report, Shown::Summary, paint));
+    text.push_str(&next_commands(report, Shown::Summary, width, paint));
     text
 }
 
@@ -202,7 +202,7 @@ pub fn whole(report: &Report, width: usize, paint: Paint) -> String {
         text.push('\n');
         text.push_str(&reasons);
     }
-    let follow = format!("{}{}", result_line(report, paint), next_commands(report, Shown::Whole, paint));
+    let follow = format!("{}{}", result_line(report, paint), next_commands(report, Shown::Whole, width, paint));
     if !follow.is_empty() {
         text.push('\n');
         text.push_str(&follow);
@@ -322,7 +322,7 @@ enum Shown {
     Whole,
 }
 
-fn next_commands(report: &Report, shown: Shown, paint: Paint) -> String {
+fn next_commands(report: &Report, shown: Shown, width: usize, paint: Paint) -> String {
     let run = report.request_id;
     let mut rows: Vec<Vec<Cell>> = Vec::new();
     let mut add = |command: String, what: &str| rows.push(vec![Cell::new(command, Paint::cyan), what.into()]);
@@ -352,7 +352,7 @@ fn next_commands(report: &Report, shown: Shown, paint: Paint) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    format!("{}\n{}", paint.bold("Next"), table(&rows, 2, 100, paint))
+    format!("{}\n{}", paint.bold("Next"), prose(&rows, 2, width, paint))
 }
 
 fn title(task: &ReportTask) -> &str {

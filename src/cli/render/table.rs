@@ -29,21 +29,44 @@ impl Cell {
 /// Rows with columns lined up and two spaces between them, indented by `indent`; the last column takes what is left of
 /// `width`, at least twenty columns, and is cut there.
 pub fn table(rows: &[Vec<Cell>], indent: usize, width: usize, paint: Paint) -> String {
-    lay(rows, indent, paint, |text, used| vec![cut(text, width.saturating_sub(used).max(20))])
+    let last = rows.iter().filter_map(|row| row.last()).map(|cell| cell.text.chars().count()).max().unwrap_or(0);
+    let room = width.saturating_sub(indent + last.min(LAST_MIN));
+    lay(rows, indent, Some(room), paint, |text, used| vec![cut(text, width.saturating_sub(used).max(LAST_MIN))])
 }
 
 /// The same, and what is wider than the last column goes on in it, a line below.
 pub fn prose(rows: &[Vec<Cell>], indent: usize, width: usize, paint: Paint) -> String {
-    lay(rows, indent, paint, |text, used| fold(text, width.saturating_sub(used).max(20)))
+    lay(rows, indent, None, paint, |text, used| fold(text, width.saturating_sub(used).max(FOLDED_MIN)))
 }
 
-/// `last` makes lines of the last cell's text, given the columns that are used before it.
-fn lay(rows: &[Vec<Cell>], indent: usize, paint: Paint, last: impl Fn(&str, usize) -> Vec<String>) -> String {
+/// The least that the last column of a table has.
+const LAST_MIN: usize = 20;
+/// The same where it goes on below itself.
+const FOLDED_MIN: usize = 12;
+/// A column that is wider than this gives way where the others have no room.
+const COLUMN_MIN: usize = 16;
+
+/// `room` is what the columns before the last may take together, `last` makes lines of the last cell's text, given the
+/// columns that are used before it.
+fn lay(
+    rows: &[Vec<Cell>],
+    indent: usize,
+    room: Option<usize>,
+    paint: Paint,
+    last: impl Fn(&str, usize) -> Vec<String>,
+) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width_of = |column: usize| -> usize {
         rows.iter().filter(|row| row.len() > column + 1).map(|row| row[column].text.chars().count()).max().unwrap_or(0)
     };
-    let widths: Vec<usize> = (0..columns).map(width_of).collect();
+    let mut widths: Vec<usize> = (0..columns).map(width_of).collect();
+    // The widest gives way first, a little at a time, so that a title is cut and an id is not.
+    while room
+        .is_some_and(|room| widths.iter().filter(|width| **width > 0).map(|width| width + 2).sum::<usize>() > room)
+        && let Some(widest) = widths.iter_mut().max().filter(|widest| **widest > COLUMN_MIN)
+    {
+        *widest -= 1;
+    }
     let mut text = String::new();
     for row in rows {
         let mut line = " ".repeat(indent);
@@ -55,8 +78,9 @@ fn lay(rows: &[Vec<Cell>], indent: usize, paint: Paint, last: impl Fn(&str, usiz
                 line.push_str(&lines.join(&format!("\n{}", " ".repeat(used))));
                 break;
             }
-            line.push_str(&painted(&cell.text));
-            line.push_str(&" ".repeat(widths[column] - cell.text.chars().count() + 2));
+            let shown = cut(&cell.text, widths[column]);
+            line.push_str(&painted(&shown));
+            line.push_str(&" ".repeat(widths[column] - shown.chars().count() + 2));
             used += widths[column] + 2;
         }
         text.push_str(line.trim_end());
@@ -119,6 +143,20 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
+
+    #[test]
+    fn a_wide_column_in_the_middle_gives_way() {
+        let rows = vec![
+            vec!["T-1".into(), "Mend what the linter found: cargo clippy --all-targets".into(), "~30s".into()],
+            vec!["T-2".into(), "Format".into(), "~4s".into()],
+        ];
+        expect![[r#"
+            T-1  Mend what the linter fou…  ~30s
+            T-2  Format                     ~4s
+        "#]]
+        .assert_eq(&table(&rows, 0, 36, Paint::PLAIN));
+        assert!(table(&rows, 0, 100, Paint::PLAIN).contains("--all-targets  ~30s"));
+    }
 
     #[test]
     fn what_must_be_read_whole_goes_on_below_itself() {

@@ -282,7 +282,7 @@ pub fn orchestrator_state(
     let chosen = only.map(|id| view.run(id)).transpose()?;
     let runs: Vec<&Run> = match chosen {
         Some(run) => vec![run],
-        None => view.state.runs.values().rev().collect(),
+        None => view.state.runs.values().rev().filter(|run| !only_planned(run)).collect(),
     };
     let trying = |run: &Run| view.state.index.runs.get(&run.id).map_or(0, |index| index.trying());
     let open: usize = runs.iter().map(|run| view.open_decisions(run.id).count()).sum();
@@ -337,7 +337,8 @@ fn metrics(view: &View<'_>, runs: &[&Run]) -> Metrics {
 
 /// Runs, newest first.
 pub fn run_list(view: &View<'_>) -> RunList {
-    let runs: Vec<RunLine> = view.state.runs.values().rev().map(|run| line(view, run)).collect();
+    let runs = view.state.runs.values().rev().filter(|run| !only_planned(run));
+    let runs: Vec<RunLine> = runs.map(|run| line(view, run)).collect();
     let going = view.state.runs.values().filter(|run| !run.ended()).count();
     let summary = match (runs.len(), going) {
         (0, _) => "no runs yet".to_owned(),
@@ -345,6 +346,12 @@ pub fn run_list(view: &View<'_>) -> RunList {
         (all, going) => format!("{}, {going} in work", words::plural(all, "run")),
     };
     RunList { summary, revision: view.revision, runs }
+}
+
+/// Whether somebody only wanted to see a plan: that is no work that was cancelled, nor the newest run that `apply` and
+/// `report` mean where none is named.
+fn only_planned(run: &Run) -> bool {
+    run.request.mode == Mode::Plan && run.ended() && run.started_at.is_none()
 }
 
 fn line(view: &View<'_>, run: &Run) -> RunLine {

@@ -12,6 +12,18 @@ fn stop(sandbox: &Sandbox) {
 }
 
 #[test]
+fn who_has_read_enough_of_an_export_hears_of_no_failure() {
+    let sandbox = Sandbox::new();
+    sandbox.run_do("echo x > x.txt", "true").exits(0);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = sandbox.command(&["journal", "export"]);
+    command.stdout(writer);
+    let said = command.spawn().unwrap().wait_with_output().unwrap();
+    assert_eq!((said.status.code(), String::from_utf8_lossy(&said.stderr).as_ref()), (Some(141), ""));
+}
+
+#[test]
 fn a_flipped_byte_is_refused_and_the_rest_exported() {
     let sandbox = Sandbox::new();
     for number in 0..3 {

@@ -293,6 +293,9 @@ fn a_dry_run_shows_its_plan_and_starts_nothing() {
     assert_eq!(plan.synchronization_points, [TaskId(4)]);
     let slack: Vec<f64> = plan.tasks.iter().map(|task| task.slack).collect();
     assert_eq!(slack, [0.0, 20.0, 0.0, 0.0]);
+    // To have looked at a plan is no run that was cancelled, nor the newest one that others mean; by its id it is there.
+    assert!(run_list(&world.view()).runs.is_empty());
+    assert!(report(&world.view(), id, Vec::new()).is_ok());
 }
 
 #[test]
