@@ -5,11 +5,10 @@ use std::{
     path::Path,
 };
 
-use clap::CommandFactory;
 use serde_json::json;
 
 use super::{
-    args::{Cli, DaemonWhat, JournalWhat},
+    args::{DaemonWhat, JournalWhat},
     console::Console,
     exit::{CliError, Exit},
     render::{
@@ -280,7 +279,7 @@ pub fn playbooks(console: &mut Console, workspace: &Path) -> Result<Exit, CliErr
 /// Completions for a shell, to be put where it looks for them.
 pub fn completions(console: &mut Console, shell: clap_complete::Shell) -> Result<Exit, CliError> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "orchestrator", &mut script);
+    clap_complete::generate(shell, &mut super::args::typed_command(), "orchestrator", &mut script);
     console.out.write_all(&script)?;
     console.out.flush()?;
     Ok(Exit::Completed)

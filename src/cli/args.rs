@@ -587,6 +587,16 @@ pub fn full_command() -> clap::Command {
         })
 }
 
+/// What completions are made from: everything that a person types, and nothing that the program starts itself with.
+/// (clap can hide a verb, but its completions show it all the same.)
+pub fn typed_command() -> clap::Command {
+    let command = Cli::command();
+    let verbs: Vec<clap::Command> =
+        command.get_subcommands().filter(|verb| !INTERNAL.contains(&verb.get_name())).cloned().collect();
+    let flags: Vec<clap::Arg> = command.get_arguments().cloned().collect();
+    clap::Command::new("orchestrator").version(env!("CARGO_PKG_VERSION")).args(flags).subcommands(verbs)
+}
+
 /// Whether these arguments ask for the second page of help.
 pub fn wants_full_help(arguments: &[std::ffi::OsString]) -> bool {
     let has = |name: &str| arguments.iter().skip(1).any(|argument| argument == name);
@@ -617,6 +627,19 @@ mod tests {
         let all = visible(full_command());
         assert!(all.len() > 20 && all.contains(&"journal".to_owned()), "{all:?}");
         assert!(!all.contains(&"keeper".to_owned()));
+    }
+
+    #[test]
+    fn completions_know_what_is_typed_and_no_more() {
+        let mut script = Vec::new();
+        clap_complete::generate(clap_complete::Shell::Fish, &mut typed_command(), "orchestrator", &mut script);
+        let script = String::from_utf8(script).unwrap();
+        for known in ["-a \"status\"", "-a \"policy\"", "-l watch", "-l json", "-a \"claude-code\""] {
+            assert!(script.contains(known), "{known}");
+        }
+        for internal in INTERNAL {
+            assert!(!script.contains(&format!("-a \"{internal}\"")), "{internal}");
+        }
     }
 
     #[test]

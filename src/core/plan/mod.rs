@@ -261,10 +261,16 @@ pub fn inline_playbooks(plan: &mut Plan, known: &[playbook::Playbook], facts: &F
         let Work::Playbook { name, params } = plan.tasks[at].work.clone() else { return Ok(true) };
         let found = playbooks.iter().find(|playbook| playbook.name == name).ok_or_else(|| {
             let near = nearest(&name, playbooks.iter().map(|playbook| playbook.name.as_str()));
-            format!(
-                "there is no playbook {name:?}{}",
-                near.map_or(String::new(), |near| format!("; did you mean {near:?}?"))
-            )
+            let near = near.map_or(String::new(), |near| {
+                format!("; did you mean {:?}?", near.strip_prefix(playbook::PREFIX).unwrap_or(near))
+            });
+            match name.strip_prefix(playbook::PREFIX) {
+                None => format!("there is no playbook {name:?}{near}"),
+                Some(skill) => format!(
+                    "there is no skill {skill:?}{near}: it would be .orchestrator/skills/{skill}.toml here, or \
+                     skills/{skill}.toml beside your config.toml"
+                ),
+            }
         })?;
         let inner = playbook::expand(found, &params, facts).map_err(|error| format!("the playbook {name}: {error}"))?;
         splice(plan, at, inner.tasks);

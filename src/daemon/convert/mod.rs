@@ -183,6 +183,8 @@ impl<'a> View<'a> {
 fn missing(what: &str, id: impl std::fmt::Display, number: u32, last: u32, newest: impl std::fmt::Display) -> ApiError {
     let hint = match last {
         0 => format!("this workspace has no {what} yet; start with `orchestrator run \"…\"`"),
+        // The one thing that `status` does not show.
+        _ if what == "checkpoint" && number > last => format!("the newest {what} here is {newest}"),
         _ if number > last => format!("the newest {what} here is {newest}; list them with `orchestrator status`"),
         _ => "it was cleaned up with its run; what is kept is shown by `orchestrator status`".to_owned(),
     };
@@ -192,6 +194,11 @@ fn missing(what: &str, id: impl std::fmt::Display, number: u32, last: u32, newes
 /// A core's refusal as the wire has it.
 pub fn rejection(rejection: Rejection) -> ApiError {
     match rejection {
+        // `status` lists everything but these.
+        Rejection::NotFound(what) if what.starts_with("checkpoint") => ApiError {
+            hint: "`orchestrator checkpoint` saves one and says its id".to_owned(),
+            ..ApiError::not_found(what)
+        },
         Rejection::NotFound(what) => ApiError::not_found(what),
         Rejection::Invalid(what, hint) => ApiError::new(Code::Invalid, what, hint),
         Rejection::Cycle(path) => ApiError::new(Code::Cycle, path, "take one of these dependencies away"),

@@ -65,6 +65,10 @@ impl Playbook {
                 Some(program) => {
                     format!("`{line}` is left out: {program} is not installed here; install the dependencies first")
                 }
+                // A path in the repository: what its package manager puts there.
+                None if command.argv.first().is_some_and(|program| program.contains('/')) => {
+                    format!("`{line}` is left out: its program is not installed here; install the dependencies first")
+                }
                 None => format!("`{line}` is left out: its program is not on the PATH"),
             }
         });
