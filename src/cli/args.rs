@@ -594,7 +594,8 @@ pub fn typed_command() -> clap::Command {
     let verbs: Vec<clap::Command> =
         command.get_subcommands().filter(|verb| !INTERNAL.contains(&verb.get_name())).cloned().collect();
     let flags: Vec<clap::Arg> = command.get_arguments().cloned().collect();
-    clap::Command::new("orchestrator").version(env!("CARGO_PKG_VERSION")).args(flags).subcommands(verbs)
+    let whole = clap::Command::default().name("orchestrator").version(env!("CARGO_PKG_VERSION"));
+    whole.args(flags).subcommands(verbs)
 }
 
 /// Whether these arguments ask for the second page of help.

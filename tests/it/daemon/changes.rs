@@ -78,7 +78,7 @@ fn others_go_on_while_three_changes_wait_for_an_answer_and_two_lanes_are_allowed
     let sandbox = Sandbox::new();
     sandbox.configure("[lanes]\nmax = 2\n");
     for name in ["one", "two", "three"] {
-        sandbox.write(&format!("{name}.py"), &format!("def {name}():\n    return 1\n"));
+        sandbox.write(&format!("{name}.py"), format!("def {name}():\n    return 1\n"));
     }
     sandbox.git(&["add", "-A"]);
     sandbox.git(&["commit", "-q", "-m", "three modules"]);
