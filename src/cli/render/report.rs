@@ -28,7 +28,12 @@ pub fn summary(report: &Report, width: usize, paint: Paint) -> String {
     text.push_str(&headline(report, paint));
     for check in report.baseline.iter().filter(|check| check.state == BaseState::Failed) {
         let command = shell_words(&check.command);
-        let _ = writeln!(text, "  {} `{command}` was red before we began", paint.yellow("!"));
+        // Where it was to be mended, that it passes now is the news.
+        let (mark, now) = match check.result {
+            Some(BaseState::Passed) => (paint.green("✓"), " and passes now"),
+            _ => (paint.yellow("!"), ""),
+        };
+        let _ = writeln!(text, "  {mark} `{command}` was red before we began{now}");
     }
     text.push_str(&of_the_run(report, width, paint));
     let landed: Vec<&ReportTask> = report.tasks.iter().filter(|task| report.landed.contains(&task.task_id)).collect();
@@ -518,6 +523,17 @@ mod tests {
         assert!(!text.contains("Findings") && text.contains("T-3 Rename the module: undone"), "{text}");
         assert!(!text.contains("orchestrator report"), "{text}");
         assert!(summary(&report, 90, Paint::PLAIN).contains("orchestrator report R-1"));
+    }
+
+    #[test]
+    fn a_check_that_was_red_and_passes_now_is_no_warning() {
+        let mut report = samples::report();
+        report.baseline[0].state = BaseState::Failed;
+        assert!(summary(&report, 90, Paint::PLAIN).contains("  ! `cargo test` was red before we began\n"));
+        report.baseline[0].result = Some(BaseState::Passed);
+        assert!(
+            summary(&report, 90, Paint::PLAIN).contains("  ✓ `cargo test` was red before we began and passes now\n")
+        );
     }
 
     #[test]

@@ -136,6 +136,47 @@ fn with_submodules_nested_repositories_loops_and_unreadable_files() {
     works_in(&sandbox, &sandbox.repo);
 }
 
+/// What the user's own git would stumble over is none of our lanes' business: filters that are not installed, hooks that
+/// refuse, signatures that cannot be made, variables that point elsewhere.
+#[test]
+fn where_filters_are_missing_hooks_refuse_and_nothing_can_be_signed() {
+    let sandbox = Sandbox::new();
+    sandbox.write(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n");
+    sandbox.write("big.bin", "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n");
+    sandbox.git(&["add", "-A"]);
+    sandbox.git(&["commit", "-q", "-m", "a pointer"]);
+    for (key, value) in [
+        ("filter.lfs.required", "true"),
+        ("filter.lfs.process", "no-such-lfs filter-process"),
+        ("filter.lfs.clean", "no-such-lfs clean -- %f"),
+        ("filter.lfs.smudge", "no-such-lfs smudge -- %f"),
+        ("commit.gpgsign", "true"),
+        ("gpg.program", "false"),
+        ("core.hooksPath", ".hooks"),
+    ] {
+        sandbox.git(&["config", key, value]);
+    }
+    fs::create_dir(sandbox.repo.join(".hooks")).unwrap();
+    for hook in ["post-checkout", "pre-commit", "reference-transaction", "post-index-change"] {
+        super::sandbox::script(&sandbox.repo.join(".hooks").join(hook), "echo a hook ran >&2; exit 1");
+    }
+    let made = |file: &str| format!("echo made > {file}");
+    sandbox.run_do(&made("made.txt"), "test -f made.txt").exits(0);
+    sandbox.write("src/lib.txt", "edited\n");
+    let mut command = sandbox.command(&[
+        "run",
+        "--do",
+        &made("other.txt"),
+        "--verify",
+        "test -f other.txt && grep -q edited src/lib.txt",
+    ]);
+    command.env("GIT_DIR", "/nonexistent").env("GIT_INDEX_FILE", "/nonexistent/index").env("GIT_WORK_TREE", "/");
+    sandbox.finish(command).exits(0);
+    sandbox.run(&["apply", "R-2"]).exits(0);
+    assert_eq!(sandbox.read("other.txt"), "made\n");
+    assert_eq!(sandbox.read("big.bin").lines().count(), 3, "the pointer is as it was");
+}
+
 #[test]
 fn after_lanes_were_deleted_by_hand() {
     let sandbox = Sandbox::new();
