@@ -47,8 +47,9 @@ pub async fn show<C: OrchestratorApiClient + Sync>(
     let decision = find(client, id).await?;
     let open = decision.status == DecisionStatus::Open;
     let ask = open && console.interactive;
+    let width = console.width;
     console.reply(&decision, |decision, paint| {
-        let mut text = render::decision::question(decision, paint);
+        let mut text = render::decision::question(decision, width, paint);
         if open && !ask {
             text.push_str(&render::decision::elsewhere(decision, paint));
         }
@@ -120,7 +121,7 @@ async fn submit<C: OrchestratorApiClient + Sync>(
 }
 
 /// The decision in full: lists carry a shortened one.
-async fn find<C: OrchestratorApiClient + Sync>(client: &C, id: DecisionId) -> Result<Decision, CliError> {
+pub async fn find<C: OrchestratorApiClient + Sync>(client: &C, id: DecisionId) -> Result<Decision, CliError> {
     let reply = client.why(id.to_string()).await?;
     let found = reply.decision.filter(|decision| decision.decision_id == id);
     found.map(|decision| *decision).ok_or_else(|| {

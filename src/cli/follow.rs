@@ -19,6 +19,7 @@ use super::{
 use crate::{
     api::{
         ApiError, Code, Event, OrchestratorApiClient, RunState, Unchecked, UserDecisionResponse,
+        decision::PENDING_DETAIL_CHARS_MAX,
         event::{Told, follow},
         request::Remember,
     },
@@ -233,7 +234,12 @@ impl Follower {
             let fresh = pending.decisions.into_iter().filter(|decision| decision.context.request_id == self.run);
             for question in fresh.filter(|question| !self.told.contains(&question.decision_id)).collect::<Vec<_>>() {
                 self.told.insert(question.decision_id);
-                let mut text = decision::question(&question, console.paint);
+                // A list has details cut, and nobody is to answer without having read it all.
+                let question = match question.detail.chars().count() {
+                    PENDING_DETAIL_CHARS_MAX.. => super::decide::find(client, question.decision_id).await?,
+                    _ => question,
+                };
+                let mut text = decision::question(&question, console.width, console.paint);
                 match &mut self.asker {
                     Some(asker) => {
                         text.push_str(&prompt_text(&question));

@@ -140,7 +140,7 @@ fn question(show: &mut Show, stage: &mut Stage) -> Result<String, Trouble> {
     })?;
     let Some(asked) = open else { return Err(Trouble::Refuted("the plan's question is open".to_owned())) };
     let paint = show.console.paint;
-    let text = decision::question(&asked, paint);
+    let text = decision::question(&asked, show.console.width, paint);
     show.console.text(text.lines().map(|line| format!("  {line}\n")).collect::<String>())?;
     let chosen = ask(show, stage, &asked)?;
     show.command(&format!("decide {} {chosen}", asked.decision_id))?;

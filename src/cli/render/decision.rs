@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::{
     duration::ago,
     paint::Paint,
-    table::{Cell, harmless, one_line, table},
+    table::{Cell, fold, harmless, one_line, table},
 };
 use crate::{
     api::{
@@ -41,29 +41,37 @@ pub fn list(decisions: &[Decision], now: Timestamp, width: usize, paint: Paint) 
 }
 
 /// One question: what it is about, and its options by number. None is marked as the default, because none is.
-pub fn question(decision: &Decision, paint: Paint) -> String {
+pub fn question(decision: &Decision, width: usize, paint: Paint) -> String {
     let mut text = String::new();
+    let lines = |text: &str, indent: usize| {
+        fold(&one_line(text), width.saturating_sub(indent).max(20)).join(&format!("\n{}", " ".repeat(indent)))
+    };
     let about = match decision.context.task_id {
         Some(task) => format!("{} {task}", decision.context.request_id),
         None => decision.context.request_id.to_string(),
     };
-    let _ = writeln!(
-        text,
-        "{} {} {}",
-        paint.yellow(&format!("? {}", decision.decision_id)),
-        paint.bold(&one_line(&decision.question)),
-        paint.dim(&format!("({about})"))
-    );
+    let id = format!("? {}", decision.decision_id);
+    let indent = id.chars().count() + 1;
+    let asked = one_line(&decision.question);
+    let _ = match asked.chars().count() + about.chars().count() + indent + 3 <= width {
+        true => writeln!(text, "{} {} {}", paint.yellow(&id), paint.bold(&asked), paint.dim(&format!("({about})"))),
+        false => writeln!(text, "{} {}", paint.yellow(&id), paint.bold(&lines(&format!("{asked} ({about})"), indent))),
+    };
+    let mut code = false;
     for line in harmless(&decision.detail).trim_end().lines() {
-        let _ = writeln!(text, "    {line}");
+        code ^= line.starts_with("```");
+        // Code and what stands in columns is left as it is.
+        let prose = !code && !line.starts_with([' ', '`', '|']);
+        let _ = writeln!(text, "    {}", if prose { lines(line, 4) } else { line.to_owned() });
     }
-    for effect in &decision.context.effects {
+    // Where the question is all that is known of it, it is not said twice.
+    for effect in decision.context.effects.iter().filter(|effect| !decision.question.contains(&effect.what)) {
         let way_back = match effect.reversible {
             Reversible::Yes => "can be taken back",
             Reversible::Compensable => "has a declared inverse",
             Reversible::No => "cannot be taken back",
         };
-        let _ = writeln!(text, "    {} {} ({way_back})", paint.dim("effect:"), one_line(&effect.what));
+        let _ = writeln!(text, "    {} {}", paint.dim("effect:"), lines(&format!("{} ({way_back})", effect.what), 4));
     }
     for (number, option) in decision.options.iter().enumerate() {
         let mut notes = Vec::new();
@@ -73,25 +81,20 @@ pub fn question(decision: &Decision, paint: Paint) -> String {
         if option.takes_text {
             notes.push("takes words");
         }
-        let notes = if notes.is_empty() { String::new() } else { paint.dim(&format!(" [{}]", notes.join(", "))) };
-        let _ = writeln!(
-            text,
-            "  {} {} {}{notes}",
-            paint.bold(&format!("{})", number + 1)),
-            one_line(&option.title),
-            paint.dim(&format!("- {}", one_line(&option.effect))),
-        );
+        let notes = if notes.is_empty() { String::new() } else { format!(" [{}]", notes.join(", ")) };
+        let (title, effect) = (one_line(&option.title), one_line(&option.effect));
+        let whole = format!("{title} - {effect}{notes}");
+        let shown = match whole.chars().count() + 5 <= width {
+            true => format!("{title} {}", paint.dim(&format!("- {effect}{notes}"))),
+            false => lines(&whole, 5),
+        };
+        let _ = writeln!(text, "  {} {shown}", paint.bold(&format!("{})", number + 1)));
     }
     for suggestion in &decision.suggestions {
         let evidence = &suggestion.evidence;
         let behind = if evidence.n > 0 { format!(" ({} of {})", evidence.agree, evidence.n) } else { String::new() };
-        let _ = writeln!(
-            text,
-            "  {} {}: {}{behind}",
-            paint.dim("suggested"),
-            suggestion.choice,
-            one_line(&suggestion.reason)
-        );
+        let said = lines(&format!("{}: {}{behind}", suggestion.choice, suggestion.reason), 12);
+        let _ = writeln!(text, "  {} {said}", paint.dim("suggested"));
     }
     if decision.status != DecisionStatus::Open {
         let _ = match &decision.answer {
@@ -132,7 +135,21 @@ mod tests {
               2) Do not deploy - leaves the result on its branch [takes words]
               suggested approve: you approved like deployments (4 of 5)
         "#]]
-        .assert_eq(&question(&samples::decision(), Paint::PLAIN));
+        .assert_eq(&question(&samples::decision(), 100, Paint::PLAIN));
+    }
+
+    #[test]
+    fn on_a_narrow_screen_lines_end_between_words_and_code_stays() {
+        let mut decision = samples::decision();
+        decision.detail =
+            "It would deploy the current state of the branch to everybody.\n\n```\n{\"a\":      1}\n```\n".into();
+        decision.context.effects[0].what = decision.question.clone();
+        let text = question(&decision, 40, Paint::PLAIN);
+        assert!(text.contains("    It would deploy the current state of\n    the branch to everybody.\n"), "{text}");
+        assert!(text.contains("    {\"a\":      1}\n"), "{text}");
+        assert!(!text.contains("effect:"), "the question is not said twice: {text}");
+        let long = text.lines().filter(|line| line.chars().count() > 40).count();
+        assert_eq!(long, 0, "{text}");
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub fn screen(state: &OrchestratorState, decisions: &[Decision], now: Timestamp,
         text.push_str(&run(session, now, width, paint));
     }
     if state.sessions.len() > RUNS_MAX {
-        let _ = writeln!(text, "and {} more", plural((state.sessions.len() - RUNS_MAX) as u64, "run"));
+        let _ = writeln!(text, "and {} more", plural((state.sessions.len() - RUNS_MAX) as u64, "earlier run"));
     }
     if !decisions.is_empty() {
         let _ = writeln!(text, "\n{}", paint.bold("Waits for you"));

@@ -95,7 +95,7 @@ pub fn why(reply: &WhyReply, width: usize, paint: Paint) -> String {
         }
     }
     if let Some(decision) = &reply.decision {
-        text.push_str(&super::decision::question(decision, paint));
+        text.push_str(&super::decision::question(decision, width, paint));
     }
     text
 }

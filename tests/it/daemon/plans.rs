@@ -113,6 +113,17 @@ fn three_hundred_tasks_at_ten_at_a_time() {
     }
 }
 
+/// Lists have long details cut; who is asked must read all of it.
+#[test]
+fn a_question_is_asked_with_the_whole_of_its_detail() {
+    let sandbox = Sandbox::new();
+    let plan = "version = 1\n[[tasks]]\nid = \"a\"\nkind = \"agent\"\nprompt = \"do it\"\nwrites = [\"**\"]\n\
+                verify = [[\"true\"]]\n";
+    let said = sandbox.run_plan(plan, &["--no-wait"]).exits(3).says("No agent can do T-1");
+    let words: Vec<&str> = said.out.split_whitespace().collect();
+    assert!(words.join(" ").contains("`orchestrator run --do CMD --verify CHECK`."), "{}", said.all());
+}
+
 /// More than the journal once took as one commit (64 MiB): it is taken, begun, cancelled and read back.
 #[test]
 fn a_plan_of_eighty_megabytes_begins_and_is_cancelled() {
