@@ -11,7 +11,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::{
     front::{Call, Front},
-    resources::Address,
+    resources::{self, Address},
     server,
     wire::{self, Id},
 };
@@ -45,11 +45,10 @@ pub fn start(front: &Rc<Front>) {
 }
 
 /// `resources/subscribe` and `resources/unsubscribe`.
-pub fn watch(front: &Rc<Front>, params: &str, on: bool) -> Result<(), ErrorData> {
+pub fn watch(front: &Rc<Front>, call: &Call, params: &str, on: bool) -> Result<(), ErrorData> {
     let params: SubscribeRequestParams = server::params(params)?;
     if Address::parse(&params.uri).is_none() {
-        let shown: String = params.uri.chars().take(120).collect();
-        return Err(ErrorData::invalid_params(format!("there is no resource {shown:?}"), None));
+        return Err(resources::no_address(call, &params.uri));
     }
     let mut watched = front.watched.borrow_mut();
     match on {

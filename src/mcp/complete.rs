@@ -12,7 +12,7 @@ use super::{
     tools::sentence,
 };
 use crate::{
-    api::{ApiError, OrchestratorState, PlanReply},
+    api::{ApiError, Code, OrchestratorState, PlanReply},
     ids::DecisionId,
 };
 
@@ -26,12 +26,27 @@ const RUNS_MAX: usize = 3;
 pub async fn complete(front: &Rc<Front>, call: &Call, params: &str) -> Handled {
     let params: CompleteRequestParams = server::params(params)?;
     let typed = params.argument.value.to_ascii_lowercase();
+    let argument = params.argument.name.as_str();
     let found = match &params.r#ref {
         Reference::Prompt(prompt) => {
+            let Some(taken) = prompts::arguments(&prompt.name) else { return Err(prompts::unknown(&prompt.name)) };
+            if !taken.contains(&argument) {
+                return Err(no_argument(&format!("the prompt `{}`", prompt.name), argument, taken));
+            }
             let other = params.context.as_ref().and_then(|context| context.get_argument("id")).cloned();
-            of_prompt(front, &prompt.name, &params.argument.name, other).await
+            of_prompt(front, &prompt.name, argument, other).await
         }
-        Reference::Resource(template) => of_template(front, &template.uri, &params.argument.name).await,
+        Reference::Resource(template) => {
+            let Some(taken) = resources::variable(&template.uri) else {
+                let shown: String = template.uri.chars().take(120).collect();
+                let what = format!("there is no template {shown:?}; resources/templates/list shows them");
+                return Err(ErrorData::invalid_params(what, None));
+            };
+            if argument != taken {
+                return Err(no_argument(&template.uri, argument, &[taken]));
+            }
+            of_template(front, taken).await
+        }
         _ => Ok(Vec::new()),
     };
     let found = found.map_err(|error| ErrorData::internal_error(sentence(&error), None))?;
@@ -43,6 +58,13 @@ pub async fn complete(front: &Rc<Front>, call: &Call, params: &str) -> Handled {
     Ok(call.dress(json!({"completion": {"values": values, "total": total, "hasMore": more}})))
 }
 
+/// A client that asks for what was never offered is told so; no values would mean that nothing fits.
+fn no_argument(of: &str, argument: &str, taken: &[&str]) -> ErrorData {
+    let shown: String = argument.chars().take(80).collect();
+    let takes = if taken.is_empty() { "nothing".to_owned() } else { taken.join(" and ") };
+    ErrorData::invalid_params(format!("{of} has no argument {shown:?}; it takes {takes}"), None)
+}
+
 async fn of_prompt(front: &Front, prompt: &str, argument: &str, id: Option<String>) -> Result<Vec<String>, ApiError> {
     let id = match prompt.strip_prefix("decide-") {
         Some(id) => Some(id.to_owned()),
@@ -52,18 +74,19 @@ async fn of_prompt(front: &Front, prompt: &str, argument: &str, id: Option<Strin
     Ok(match (argument, decision) {
         ("id", _) if prompt == "decide" => open(front).await?,
         ("choice", Some(decision)) => {
-            let decision = ask::decision(front, decision).await?;
-            decision.options.into_iter().map(|option| option.id).collect()
+            match ask::decision(front, decision).await {
+                Ok(decision) => decision.options.into_iter().map(|option| option.id).collect(),
+                // One whose id is still being typed, or that never was: nothing fits.
+                Err(error) if error.code == Code::NotFound => Vec::new(),
+                Err(error) => return Err(error),
+            }
         }
         _ => Vec::new(),
     })
 }
 
-async fn of_template(front: &Front, template: &str, argument: &str) -> Result<Vec<String>, ApiError> {
-    if !template.contains(&format!("{{{argument}}}")) {
-        return Ok(Vec::new());
-    }
-    Ok(match argument {
+async fn of_template(front: &Front, variable: &str) -> Result<Vec<String>, ApiError> {
+    Ok(match variable {
         "run" => resources::runs(front).await?.runs.iter().map(|run| run.request_id.to_string()).collect(),
         "decision" => open(front).await?,
         "task" => {

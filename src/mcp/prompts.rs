@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use rmcp::model::{ErrorData, GetPromptRequestParams, PaginatedRequestParams, Prompt, PromptArgument};
+use rmcp::model::{ErrorData, GetPromptRequestParams, Prompt, PromptArgument};
 use serde_json::{Value, json};
 
 use super::{
@@ -27,10 +27,7 @@ const DESCRIPTION_CHARS_MAX: usize = 80;
 
 /// `prompts/list`.
 pub async fn list(front: &Rc<Front>, call: &Call, params: &str) -> Handled {
-    let params: PaginatedRequestParams = server::params(params)?;
-    if let Some(cursor) = params.cursor {
-        return Err(ErrorData::invalid_params(format!("there is no page {cursor:?}"), None));
-    }
+    server::first_page(params)?;
     // Without a daemon the fixed prompts are there all the same, and say what is wrong when they are fetched.
     let open: Vec<Decision> = match pending(front).await {
         Ok(open) => open.decisions,
@@ -74,24 +71,44 @@ fn short(text: &str) -> String {
     }
 }
 
+/// What a prompt takes; `None` where there is no such prompt.
+pub fn arguments(prompt: &str) -> Option<&'static [&'static str]> {
+    match prompt {
+        "decide" => Some(&["id", "choice"]),
+        "inbox" | "status" => Some(&[]),
+        _ => id_of(prompt).map(|_| &["choice"][..]),
+    }
+}
+
+/// The decision that a prompt of its own is about: `decide-d-7`.
+pub fn id_of(prompt: &str) -> Option<DecisionId> {
+    prompt.strip_prefix("decide-")?.to_ascii_uppercase().parse().ok()
+}
+
+/// The refusal of a prompt that there is not.
+pub fn unknown(prompt: &str) -> ErrorData {
+    let hint = match nearest(prompt, &["decide", "inbox", "status"]) {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => "there are decide, inbox, status, and one per open decision".to_owned(),
+    };
+    let shown: String = prompt.chars().take(60).collect();
+    ErrorData::invalid_params(format!("there is no prompt `{shown}`; {hint}"), None)
+}
+
 /// `prompts/get`.
 pub async fn get(front: &Rc<Front>, call: &Call, params: &str) -> Handled {
     let params: GetPromptRequestParams = server::params(params)?;
     let arguments = params.arguments.unwrap_or_default();
     let argument =
         |name: &str| arguments.get(name).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty());
-    let known: &[&str] = match params.name.as_str() {
-        "decide" => &["id", "choice"],
-        "inbox" | "status" => &[],
-        _ => &["choice"],
-    };
-    if let Some(unknown) = arguments.keys().find(|name| !known.contains(&name.as_str())) {
-        let hint = match nearest(unknown, known) {
+    let known = self::arguments(&params.name).ok_or_else(|| unknown(&params.name))?;
+    if let Some(other) = arguments.keys().find(|name| !known.contains(&name.as_str())) {
+        let hint = match nearest(other, known) {
             Some(nearest) => format!("did you mean `{nearest}`?"),
             None if known.is_empty() => "it takes none".to_owned(),
             None => format!("it takes {}", known.join(" and ")),
         };
-        let shown: String = unknown.chars().take(60).collect();
+        let shown: String = other.chars().take(60).collect();
         return Err(ErrorData::invalid_params(format!("`{}` has no argument `{shown}`; {hint}", params.name), None));
     }
     let (about, text) = match params.name.as_str() {
@@ -106,14 +123,7 @@ pub async fn get(front: &Rc<Front>, call: &Call, params: &str) -> Handled {
         },
         name => match name.strip_prefix("decide-") {
             Some(id) => ("A question of a run", decide(front, id, argument("choice")).await),
-            None => {
-                let hint = match nearest(name, &["decide", "inbox", "status"]) {
-                    Some(nearest) => format!("did you mean `{nearest}`?"),
-                    None => "there are decide, inbox, status, and one per open decision".to_owned(),
-                };
-                let shown: String = name.chars().take(60).collect();
-                return Err(ErrorData::invalid_params(format!("there is no prompt `{shown}`; {hint}"), None));
-            }
+            None => return Err(unknown(name)),
         },
     };
     let text = text.map_err(|error| match error.code {

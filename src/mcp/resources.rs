@@ -2,7 +2,7 @@
 
 use std::{fmt, rc::Rc};
 
-use rmcp::model::{ErrorCode, ErrorData, PaginatedRequestParams, ReadResourceRequestParams};
+use rmcp::model::{ErrorCode, ErrorData, ReadResourceRequestParams};
 use serde_json::{Value, json};
 
 use super::{
@@ -79,6 +79,14 @@ pub fn templates() -> Value {
     ])
 }
 
+/// What is filled in where this is one of the templates.
+pub fn variable(template: &str) -> Option<&'static str> {
+    ["run", "task", "decision"].into_iter().find(|variable| {
+        let is_it = |known: &Value| known["uriTemplate"] == template;
+        template.contains(&format!("{{{variable}}}")) && templates().as_array().into_iter().flatten().any(is_it)
+    })
+}
+
 /// The newest runs.
 pub async fn runs(front: &Front) -> Result<RunList, ApiError> {
     front.ask("list_runs", &json!({})).await
@@ -86,10 +94,7 @@ pub async fn runs(front: &Front) -> Result<RunList, ApiError> {
 
 /// `resources/list`.
 pub async fn list(front: &Rc<Front>, call: &Call, params: &str) -> Handled {
-    let params: PaginatedRequestParams = server::params(params)?;
-    if let Some(cursor) = params.cursor {
-        return Err(ErrorData::invalid_params(format!("there is no page {cursor:?}"), None));
-    }
+    server::first_page(params)?;
     let listed = async {
         let runs = runs(front).await?;
         let open = prompts::pending(front).await?;
@@ -119,16 +124,19 @@ pub async fn list(front: &Rc<Front>, call: &Call, params: &str) -> Handled {
 pub async fn read(front: &Rc<Front>, call: &Call, params: &str) -> Handled {
     let params: ReadResourceRequestParams = server::params(params)?;
     let uri = params.uri;
-    let Some(address) = Address::parse(&uri) else {
-        let shown: String = uri.chars().take(120).collect();
-        let what = format!("there is no resource {shown:?}; resources/templates/list shows what there can be");
-        return Err(missing(call, what, &uri));
-    };
+    let Some(address) = Address::parse(&uri) else { return Err(no_address(call, &uri)) };
     match text(front, address).await {
         Ok((kind, text)) => Ok(call.listed(json!({"contents": [{"uri": uri, "mimeType": kind, "text": text}]}))),
         Err(error) if error.code == Code::NotFound => Err(missing(call, sentence(&error), &uri)),
         Err(error) => Err(ErrorData::internal_error(sentence(&error), None)),
     }
+}
+
+/// Nothing that is ours has such an address.
+pub fn no_address(call: &Call, uri: &str) -> ErrorData {
+    let shown: String = uri.chars().take(120).collect();
+    let what = format!("there is no resource {shown:?}; resources/templates/list shows what there can be");
+    missing(call, what, uri)
 }
 
 /// What is not there has a number of its own before 2026-07-28.

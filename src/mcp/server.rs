@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, io, rc::Rc, time::Duration};
 
-use rmcp::model::{ClientCapabilities, ErrorCode, ErrorData, Implementation, ProtocolVersion};
+use rmcp::model::{ClientCapabilities, ErrorCode, ErrorData, Implementation, PaginatedRequestParams, ProtocolVersion};
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, json, value::RawValue};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
@@ -406,9 +406,11 @@ fn at_once(front: &Rc<Front>, call: &Call, method: &str, params: &str) -> Option
         ("ping", Era::Handshake(_)) => Ok(call.dress(json!({}))),
         ("tools/list", _) => tools::list(front, call, params),
         _ if front.agent && method != "tools/call" => Err(unknown(method)),
-        ("resources/templates/list", _) => Ok(call.listed(json!({"resourceTemplates": resources::templates()}))),
+        ("resources/templates/list", _) => {
+            first_page(params).map(|()| call.listed(json!({"resourceTemplates": resources::templates()})))
+        }
         ("resources/subscribe" | "resources/unsubscribe", Era::Handshake(_)) => {
-            changes::watch(front, params, method == "resources/subscribe").map(|()| call.dress(json!({})))
+            changes::watch(front, call, params, method == "resources/subscribe").map(|()| call.dress(json!({})))
         }
         // Where it is fine it stays open: `handle` waits until its client ends it.
         ("subscriptions/listen", Era::Inline) => match changes::listen(front, call, params) {
@@ -441,7 +443,29 @@ fn unknown(method: &str) -> ErrorData {
     ErrorData::new(ErrorCode::METHOD_NOT_FOUND, format!("there is no method `{shown}` here"), None)
 }
 
+/// Every list is whole: there is one page, and no cursor for another was ever given out.
+pub fn first_page(text: &str) -> Result<(), ErrorData> {
+    match params::<PaginatedRequestParams>(text)?.cursor {
+        None => Ok(()),
+        Some(cursor) => {
+            let shown: String = cursor.chars().take(80).collect();
+            Err(ErrorData::invalid_params(format!("there is no page {shown:?}"), None))
+        }
+    }
+}
+
 /// Parameters of a method, or what is wrong with them.
 pub fn params<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, ErrorData> {
-    serde_json::from_str(text).map_err(|error| ErrorData::invalid_params(error.to_string(), None))
+    serde_json::from_str(text).map_err(|error| {
+        // What a type is called here means nothing to who reads it.
+        let said = error.to_string();
+        let said = match said.split_once("expected struct ") {
+            Some((before, behind)) => {
+                let behind = behind.split_once(' ').map_or("", |(_, behind)| behind);
+                format!("{before}expected an object {behind}")
+            }
+            None => said,
+        };
+        ErrorData::invalid_params(said.trim_end().to_owned(), None)
+    })
 }

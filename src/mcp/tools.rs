@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use rmcp::model::{CallToolRequestParams, ErrorData, JsonObject, PaginatedRequestParams, Tool};
+use rmcp::model::{CallToolRequestParams, ErrorData, JsonObject, Tool};
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
@@ -79,10 +79,7 @@ fn short(mut tool: Tool) -> Tool {
 
 /// `tools/list`. One page: there are few.
 pub fn list(front: &Front, call: &Call, params: &str) -> Handled {
-    let params: PaginatedRequestParams = server::params(params)?;
-    if let Some(cursor) = params.cursor {
-        return Err(ErrorData::invalid_params(format!("there is no page {cursor:?}"), None));
-    }
+    server::first_page(params)?;
     Ok(call.listed(json!({"tools": of(front.agent, front.pull)})))
 }
 

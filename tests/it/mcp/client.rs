@@ -58,10 +58,14 @@ impl Client {
     }
 
     pub fn shake(&mut self, capabilities: Value) {
+        self.shake_as("2025-11-25", capabilities);
+    }
+
+    pub fn shake_as(&mut self, revision: &str, capabilities: Value) {
         let info = json!({"name": "test", "version": "1"});
-        let params = json!({"protocolVersion": "2025-11-25", "capabilities": capabilities, "clientInfo": info});
+        let params = json!({"protocolVersion": revision, "capabilities": capabilities, "clientInfo": info});
         let result = self.ask("initialize", params);
-        assert_eq!(result["result"]["protocolVersion"], "2025-11-25", "{result}");
+        assert_eq!(result["result"]["protocolVersion"], revision, "{result}");
         self.say(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
     }
 

@@ -178,11 +178,12 @@ fn completions_and_resources() {
     let prompt = json!({"type": "ref/prompt", "name": "decide"});
     assert_eq!(complete(&mut client, prompt.clone(), "id", "d", json!({})), json!(["D-1"]));
     let known = json!({"arguments": {"id": "D-1"}});
-    assert_eq!(complete(&mut client, prompt, "choice", "", known), json!(["yes", "no"]));
+    assert_eq!(complete(&mut client, prompt.clone(), "choice", "", known), json!(["yes", "no"]));
     let template = |path: &str| json!({"type": "ref/resource", "uri": format!("orchestrator://{path}")});
     assert_eq!(complete(&mut client, template("runs/{run}"), "run", "R", json!({})), json!(["R-1"]));
     assert_eq!(complete(&mut client, template("tasks/{task}/log"), "task", "T-2", json!({})), json!(["T-2"]));
-    assert_eq!(complete(&mut client, template("runs/{run}"), "nonsense", "", json!({})), json!([]));
+    let gone = json!({"arguments": {"id": "D-9"}});
+    assert_eq!(complete(&mut client, prompt, "choice", "", gone), json!([]), "it may be half of an id");
     let listed = client.ask("resources/list", json!({}))["result"]["resources"].clone();
     for resource in listed.as_array().unwrap() {
         let read = client.ask("resources/read", json!({"uri": resource["uri"]}));
@@ -198,6 +199,53 @@ fn completions_and_resources() {
     for uri in ["orchestrator://runs/R-9", "file:///etc/passwd", "orchestrator://runs/../../etc"] {
         let missing = client.ask("resources/read", json!({"uri": uri}));
         assert_eq!(missing["error"]["code"], -32002, "{missing}");
+    }
+}
+
+/// What the protocol asks of every server, whatever it offers: names that were never offered, pages that there are not.
+#[test]
+fn what_was_never_offered_is_refused_by_its_number_in_every_revision() {
+    let sandbox = Sandbox::new();
+    for revision in ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"] {
+        let inline = revision == "2026-07-28";
+        let mut client = match inline {
+            true => Client::inline(&sandbox, json!({})),
+            false => Client::start(&sandbox, &[]),
+        };
+        if !inline {
+            client.shake_as(revision, json!({}));
+        }
+        let mut refused = |method: &str, params: Value, code: i64, words: &str| {
+            let answer = client.ask(method, params.clone());
+            assert_eq!(answer["error"]["code"], code, "{revision} {method} {params}: {answer}");
+            let said = answer["error"]["message"].as_str().unwrap();
+            assert!(said.contains(words) && !said.contains("struct"), "{revision} {method} {params}: {said}");
+        };
+        for list in ["tools/list", "prompts/list", "resources/list", "resources/templates/list"] {
+            refused(list, json!({"cursor": "second"}), -32602, "there is no page \"second\"");
+            refused(list, json!({"cursor": 2}), -32602, "a string");
+        }
+        refused("tools/call", json!({"name": "nonsense", "arguments": {}}), -32602, "there is no tool");
+        refused("prompts/get", json!({"name": "nonsense", "arguments": {"a": "b"}}), -32602, "there is no prompt");
+        let completes = |what: Value, name: &str| json!({"ref": what, "argument": {"name": name, "value": ""}});
+        let prompt = |name: &str| json!({"type": "ref/prompt", "name": name});
+        refused("completion/complete", completes(prompt("nonsense"), "id"), -32602, "there is no prompt `nonsense`");
+        refused("completion/complete", completes(prompt("decide"), "nonsense"), -32602, "it takes id and choice");
+        refused("completion/complete", completes(prompt("inbox"), "id"), -32602, "it takes nothing");
+        let template = |uri: &str| json!({"type": "ref/resource", "uri": uri});
+        let runs = template("orchestrator://runs/{run}");
+        refused("completion/complete", completes(runs, "task"), -32602, "it takes run");
+        refused("completion/complete", completes(template("file:///{path}"), "path"), -32602, "there is no template");
+        refused("completion/complete", json!({}), -32602, "`ref`");
+        let gone = json!({"uri": "file:///etc/passwd"});
+        refused("resources/read", gone.clone(), if inline { -32602 } else { -32002 }, "there is no resource");
+        refused("resources/subscribe", gone, if inline { -32601 } else { -32002 }, "there is no");
+        refused("logging/setLevel", json!({"level": "info"}), -32601, "there is no method");
+        if inline {
+            refused("subscriptions/listen", json!({"notifications": 5}), -32602, "expected an object");
+        } else {
+            assert_eq!(client.ask("ping", json!({}))["result"], json!({}), "{revision}");
+        }
     }
 }
 
