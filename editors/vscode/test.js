@@ -3,10 +3,12 @@
 
 const assert = require('node:assert');
 const fs = require('node:fs');
-const { item, rows } = require('./view');
+const path = require('node:path');
+const { checkout, innermost, item: items, knows, rows } = require('./view');
 
 const quiet = { runs: [], decisions: [], connected: true };
 const run = { request_id: 'R-2', description: 'tidy\nup', percent: 40, message: 'step 1/2: fmt' };
+const item = (/** @type {import('./view').Status} */ status) => items([{ name: 'a', status }]);
 const decision = {
   decision_id: 'D-7',
   question: 'May it?',
@@ -20,7 +22,9 @@ assert.deepStrictEqual(item(quiet), {
   text: '$(circuit-board) Orchestrator',
   tooltip: 'Orchestrator: nothing is under way',
   waiting: false,
+  open: 0,
 });
+assert.strictEqual(items([]).text, '$(circuit-board) Orchestrator');
 assert.strictEqual(item({ ...quiet, runs: [run] }).text, '$(sync~spin) R-2 40%');
 const waiting = item({ ...quiet, runs: [run], decisions: [decision] });
 assert.deepStrictEqual([waiting.text, waiting.waiting], ['$(bell-dot) 1 decision', true]);
@@ -41,6 +45,36 @@ assert.deepStrictEqual(
     ['R-1', 'over', 'c'],
     ['R-0', 'applied', 'd'],
   ],
+);
+
+// Two folders: one item counts both and says whose each line is; each row bears its folder's name.
+const both = [
+  { name: 'shop', status: { ...quiet, runs: [run] } },
+  { name: 'site', status: { ...quiet, decisions: [decision] } },
+];
+assert.deepStrictEqual(items(both), {
+  text: '$(bell-dot) 1 decision',
+  tooltip: 'site: D-7 waits for you: May it?\nshop: R-2 40%: step 1/2: fmt',
+  waiting: true,
+  open: 1,
+});
+assert.strictEqual(items([both[0], both[0]]).text, '$(sync~spin) 2 runs 40%');
+assert.deepStrictEqual(
+  rows(both[0].status, lines, 'shop').map((row) => row.description).slice(0, 2),
+  ['shop: R-2 40% step 1/2: fmt', 'shop: R-3 completed'],
+);
+assert.deepStrictEqual(
+  [knows(both[1].status, [], 'D-7'), knows(both[0].status, [], 'D-7'), knows(quiet, lines, 'R-1'), knows(quiet, lines, 'R-9')],
+  [true, false, true, false],
+);
+
+// A checkout is found from its folders; a file belongs to the innermost one, and a like beginning is no containment.
+const top = (/** @type {string} */ folder) => checkout(folder, path.posix.dirname, (at) => at === '/w/shop');
+assert.deepStrictEqual([top('/w/shop'), top('/w/shop/web/src'), top('/w/site')], ['/w/shop', '/w/shop', '/w/site']);
+const within = (/** @type {string} */ file) => innermost(['/w/shop', '/w/shop/lib', '/w/site'], file, '/');
+assert.deepStrictEqual(
+  [within('/w/shop/a'), within('/w/shop/lib/a'), within('/w/shop-2/a'), innermost(['/'], '/a', '/')],
+  ['/w/shop', '/w/shop/lib', undefined, '/'],
 );
 
 const manifest = JSON.parse(fs.readFileSync(`${__dirname}/package.json`, 'utf8'));

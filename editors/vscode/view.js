@@ -18,35 +18,86 @@ function firstLine(text) {
 }
 
 /**
- * The one status item: what it says, and whether somebody must act.
- * @param {Status} status
- * @returns {{ text: string, tooltip: string, waiting: boolean }}
+ * The one status item of all folders: what it says, and whether somebody must act.
+ * @param {{ name: string, status: Status }[]} folders
+ * @returns {{ text: string, tooltip: string, waiting: boolean, open: number }}
  */
-function item(status) {
-  const open = status.decisions.length;
-  const runs = status.runs.length;
+function item(folders) {
+  const of = (/** @type {string} */ name) => (folders.length > 1 ? `${name}: ` : '');
+  const runs = folders.flatMap(({ status }) => status.runs);
   const lines = [
-    ...status.decisions.map((decision) => `${decision.decision_id} waits for you: ${decision.question}`),
-    ...status.runs.map((run) => `${run.request_id} ${run.percent}%: ${run.message}`),
+    ...folders.flatMap(({ name, status }) =>
+      status.decisions.map((decision) => `${of(name)}${decision.decision_id} waits for you: ${decision.question}`),
+    ),
+    ...folders.flatMap(({ name, status }) =>
+      status.runs.map((run) => `${of(name)}${run.request_id} ${run.percent}%: ${run.message}`),
+    ),
   ];
+  const open = lines.length - runs.length;
   const tooltip = lines.length ? lines.join('\n') : 'Orchestrator: nothing is under way';
   if (open) {
-    return { text: `$(bell-dot) ${open} ${open === 1 ? 'decision' : 'decisions'}`, tooltip, waiting: true };
+    return { text: `$(bell-dot) ${open} ${open === 1 ? 'decision' : 'decisions'}`, tooltip, waiting: true, open };
   }
-  if (runs) {
-    const percent = Math.min(...status.runs.map((run) => run.percent));
-    return { text: `$(sync~spin) ${runs === 1 ? status.runs[0].request_id : `${runs} runs`} ${percent}%`, tooltip, waiting: false };
+  if (runs.length) {
+    const percent = Math.min(...runs.map((run) => run.percent));
+    const name = runs.length === 1 ? runs[0].request_id : `${runs.length} runs`;
+    return { text: `$(sync~spin) ${name} ${percent}%`, tooltip, waiting: false, open };
   }
-  return { text: '$(circuit-board) Orchestrator', tooltip, waiting: false };
+  return { text: '$(circuit-board) Orchestrator', tooltip, waiting: false, open };
+}
+
+/**
+ * The checkout that a folder is in, or the folder itself.
+ * @param {string} folder
+ * @param {(folder: string) => string} above
+ * @param {(folder: string) => boolean} isTop
+ * @returns {string}
+ */
+function checkout(folder, above, isTop) {
+  for (let at = folder; ; at = above(at)) {
+    if (isTop(at)) {
+      return at;
+    }
+    if (at === above(at)) {
+      return folder;
+    }
+  }
+}
+
+/**
+ * The innermost of some folders that a file is in.
+ * @param {string[]} folders
+ * @param {string} file
+ * @param {string} separator
+ * @returns {string | undefined}
+ */
+function innermost(folders, file, separator) {
+  return folders
+    .filter((folder) => file.startsWith(folder.endsWith(separator) ? folder : folder + separator))
+    .sort((a, b) => b.length - a.length)[0];
+}
+
+/**
+ * Whether a folder's server has spoken of a run or decision.
+ * @param {Status} status
+ * @param {Line[]} known
+ * @param {string} id
+ */
+function knows(status, known, id) {
+  return (
+    status.decisions.some((decision) => decision.decision_id === id) ||
+    [...status.runs, ...known].some((run) => run.request_id === id)
+  );
 }
 
 /**
  * The rows of the view: what waits, what is under way, what is over.
  * @param {Status} status
  * @param {Line[]} known Runs as the daemon lists them, newest first.
+ * @param {string} [folder] Its folder's name, where there are several.
  * @returns {Row[]}
  */
-function rows(status, known) {
+function rows(status, known, folder) {
   const active = new Set(status.runs.map((run) => run.request_id));
   /** @type {Row[]} */
   const found = status.decisions.map((decision) => ({
@@ -78,7 +129,7 @@ function rows(status, known) {
       icon: run.outcome === 'completed' ? 'pass' : run.outcome === 'cancelled' ? 'circle-slash' : 'warning',
     });
   }
-  return found;
+  return folder ? found.map((row) => ({ ...row, description: `${folder}: ${row.description}` })) : found;
 }
 
-module.exports = { item, rows };
+module.exports = { checkout, innermost, item, knows, rows };

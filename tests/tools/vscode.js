@@ -1,12 +1,14 @@
 // What `vscode` starts: a code action, the decision of a run that a terminal started, the result brought in and taken out
-// again. `node vscode.js PLAYWRIGHT URL OUT`, with $WORK and $PROGRAM from there.
+// again; then a window with two folders, each served by itself. `node vscode.js PLAYWRIGHT URL OUT`, with $WORK and
+// $PROGRAM from there.
 const { execFileSync } = require('node:child_process');
 const { readFileSync } = require('node:fs');
 const [playwright, url, out] = process.argv.slice(2);
 const { PROGRAM: program, WORK: work } = process.env;
 const { chromium } = require(playwright);
 
-const terminal = (...words) => execFileSync(program, ['--in', `${work}/repo`, ...words], { encoding: 'utf8' });
+const terminalIn = (folder, ...words) => execFileSync(program, ['--in', `${work}/${folder}`, ...words], { encoding: 'utf8' });
+const terminal = (...words) => terminalIn('repo', ...words);
 const onDisk = () => readFileSync(`${work}/repo/repo.py`, 'utf8');
 
 (async () => {
@@ -84,6 +86,42 @@ const onDisk = () => readFileSync(`${work}/repo/repo.py`, 'utf8');
     await page.locator('.activitybar .action-label[aria-label*="Orchestrator"]').first().click();
     await page.waitForTimeout(1500);
     await shot('runs');
+
+    await page.goto(`${url}/?workspace=${work}/two.code-workspace`, { waitUntil: 'domcontentloaded' });
+    const open = async (name) => {
+      const folder = page.locator('.explorer-folders-view .monaco-list-row', { hasText: name.replace('.py', '') }).first();
+      const found = page.locator('.explorer-folders-view .monaco-list-row', { hasText: name }).first();
+      await folder.waitFor({ timeout: 120000 });
+      if (!(await found.isVisible())) await folder.click();
+      await found.dblclick();
+      await page.locator('.tab.active', { hasText: name }).first().waitFor();
+    };
+    await open('second.py');
+    await page.locator('.view-line', { hasText: 'TODO' }).first().click();
+    // The second server may still be on its way: then nothing is offered, and it is asked again.
+    const own = page.locator('.action-widget .monaco-list-row', { hasText: 'Orchestrate' }).first();
+    for (let tries = 0; tries < 30 && !(await own.isVisible()); tries++) {
+      await page.keyboard.press('Control+.');
+      await own.waitFor({ timeout: 2000 }).catch(() => undefined);
+    }
+    const offered = await page.locator('.action-widget .monaco-list-row', { hasText: 'Orchestrate' }).allInnerTexts();
+    console.log('actions in the second folder', JSON.stringify(offered));
+    if (new Set(offered).size !== offered.length) throw new Error('offered twice');
+    await shot('two-actions');
+    await page.keyboard.press('Escape');
+    terminalIn('second', 'run', 'mend the second', '--plan', `${work}/second.json`, '--detach');
+    await toast('second: ').waitFor();
+    await page.locator('.codelens-decoration', { hasText: 'decision' }).first().waitFor();
+    // A badge lies over the icon by now.
+    await page.locator('.activitybar .action-label[aria-label*="Orchestrator"]').first().click({ force: true });
+    await page.locator('.pane-body .monaco-list-row', { hasText: 'Mend add()?' }).first().waitFor();
+    await shot('two-question');
+    await toast('second: ').locator('.monaco-button', { hasText: 'Yes' }).first().click();
+    console.log(terminalIn('second', 'status', 'R-1', '--watch'));
+    await palette('Orchestrator: Bring a result in');
+    await row('R-1').click();
+    await page.locator('.view-line', { hasText: 'a + b' }).first().waitFor();
+    await shot('two-brought');
     console.log('done');
   } catch (error) {
     await shot('failed');

@@ -53,13 +53,48 @@ fn neovim_with_nothing_but_enable() {
         "lens: 1 decision waiting: Which colour?",
         "open after no answer: 1",
         "D-1: Which colour? -> Red (",
+        "saved by the user: two\n",
+        "after undo: 0 | 0 | 0 | false\n",
         "plan: true",
         "health: true | true",
         "all is well",
     ] {
         assert!(said.all().contains(fact), "{fact:?} is missing:\n{}", said.all());
     }
-    assert_eq!(sandbox.read("notes.txt").lines().next(), Some("two"), "saved by the user, and by nobody else");
+    assert_eq!(sandbox.read("notes.txt").lines().next(), Some("one"), "taken out again");
+}
+
+/// Two repositories in one session, each with an R-1 of its own to come: what is typed in a buffer is for its root.
+#[test]
+fn neovim_with_two_roots() {
+    let Some(nvim) = client("ORCHESTRATOR_NVIM", "Neovim 0.11 or later") else { return };
+    let sandbox = Sandbox::new();
+    sandbox.git_in(&sandbox.root, &["init", "-q", "-b", "main", "other"]);
+    let other = sandbox.root.join("other");
+    std::fs::write(other.join("notes.txt"), "one\n").unwrap();
+    sandbox.git_in(&other, &["add", "-A"]);
+    sandbox.git_in(&other, &["commit", "-q", "-m", "notes"]);
+    let script = here("tests/it/lsp/nvim_roots.lua");
+    let (script, file) = (script.to_str().unwrap(), other.join("notes.txt"));
+    let arguments = ["--headless", "-u", "NONE", "-l", script, "src/lib.txt", file.to_str().unwrap()];
+    let mut command = with_us(&sandbox, sandbox.command_of(&nvim, &arguments));
+    command.env("NVIM_PLUGIN", here("editors/nvim"));
+    let said = sandbox.finish(command).exits(0);
+    for fact in [
+        "two servers: true | repo | other\n",
+        "second: 1 waiting | 1\n",
+        "first: [] | 0\n",
+        "decide in the first: nothing waits for you\n",
+        "on the page: 1 | 2\n",
+        "nowhere: In which folder?  -> repo, other\n",
+        "nowhere, all: 1\n",
+        "asked: D-1: Which colour? -> Red (",
+        "answered: 0 | 0\n",
+        "one left: 0 | ",
+        "all is well",
+    ] {
+        assert!(said.all().contains(fact), "{fact:?} is missing:\n{}", said.all());
+    }
 }
 
 /// What the README promises: `setup neovim` and nothing more.

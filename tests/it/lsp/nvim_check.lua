@@ -34,6 +34,7 @@ vim.cmd.runtime('plugin/orchestrator.lua')
 vim.lsp.enable('orchestrator')
 vim.cmd.edit(file)
 vim.bo.filetype = 'text'
+local edited = vim.api.nvim_get_current_buf()
 local function attached()
   return vim.lsp.get_clients({ name = 'orchestrator', bufnr = 0 })[1]
 end
@@ -99,13 +100,27 @@ local found = vim.diagnostic.get(0)[1]
 fact('diagnostic', found.lnum + 1 == mark, found.severity == vim.diagnostic.severity.INFO, found.message)
 local lenses = client:request_sync('textDocument/codeLens', { textDocument = { uri = vim.uri_from_bufnr(0) } }, 10000, 0)
 fact('lens', lenses.result[1].command.title)
-fact('open after no answer', #require('orchestrator').status.decisions)
+fact('open after no answer', #require('orchestrator').status().decisions)
 answer = 1
 vim.cmd('Orchestrator decide')
 await('the answer', function()
-  return #require('orchestrator').status.decisions == 0 and #vim.diagnostic.get(0) == 0
+  return #require('orchestrator').status().decisions == 0 and #vim.diagnostic.get(0) == 0
 end)
 fact('asked', unpack(asked))
+
+-- Taken out again: of the disk and the buffer, and nothing is left at its lines.
+await('the report of the second', function()
+  return vim.api.nvim_get_current_buf() ~= edited
+end)
+vim.api.nvim_set_current_buf(edited)
+fact('saved by the user', vim.fn.readfile(vim.fn.expand('%'))[1])
+vim.cmd('Orchestrator undo R-1')
+await('the first line as it was', function()
+  return vim.api.nvim_buf_get_lines(0, 0, 1, false)[1] == 'one' and vim.fn.readfile(vim.fn.expand('%'))[1] == 'one'
+end)
+lenses = client:request_sync('textDocument/codeLens', { textDocument = { uri = vim.uri_from_bufnr(0) } }, 10000, 0)
+local signs = vim.api.nvim_buf_get_extmarks(0, -1, 0, -1, { type = 'sign' })
+fact('after undo', #vim.diagnostic.get(0), #(lenses.result or {}), #signs, vim.bo.modified)
 vim.cmd('Orchestrator status')
 await('the status', function()
   return said[#said] and said[#said]:find('R-2')
