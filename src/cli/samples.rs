@@ -208,7 +208,7 @@ pub fn decision() -> Decision {
             effects: vec![EffectNote {
                 what: "replaces the running service".into(),
                 class: EffectClass::External,
-                reversible: Reversible::Compensable,
+                reversible: Reversible::No,
             }],
         },
         urgency: 0.6,

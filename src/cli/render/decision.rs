@@ -130,7 +130,7 @@ mod tests {
             ? D-7 Deploy web-app to production? (R-3 T-42)
                 All 214 tests pass on the merged tree.
                 The last deployment was three days ago.
-                effect: replaces the running service (has a declared inverse)
+                effect: replaces the running service (cannot be taken back)
               1) Deploy now - runs ./deploy production [cannot be taken back]
               2) Do not deploy - leaves the result on its branch [takes words]
               suggested approve: you approved like deployments (4 of 5)

@@ -86,7 +86,8 @@ pub struct Choice {
     pub title: String,
     /// One sentence: what it does.
     pub effect: String,
-    /// Whether it can be taken back.
+    /// Whether it lets nothing happen that could not be taken back. Where it is false, what is asked about happens, and
+    /// that has its own way back or none: the wire says it of both from there.
     pub reversible: bool,
     /// Whether a text may come with it.
     #[serde(default)]

@@ -398,7 +398,7 @@ fn ask_trust(state: &State, ctx: &Ctx, run: &Run, hash: &str) -> Event {
                 "trust",
                 "Trust this repository",
                 "Its own commands may run until these files change.",
-                true,
+                false,
             ),
             decide::choice("no", "Do not run them", "The run is cancelled; nothing was started.", true),
         ];

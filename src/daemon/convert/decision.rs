@@ -56,7 +56,7 @@ fn show<'a>(view: &View<'a>, known: &core::Decision, shared: &mut Shared<'a>) ->
         task_type: task.map_or(known.kind.word(), |task| task.spec.type_word()).to_owned(),
         question: known.question.clone(),
         detail: known.detail.clone(),
-        options: known.options.iter().map(option).collect(),
+        options: options(view, known),
         context: DecisionContext {
             request_id: known.run,
             task_id: known.task,
@@ -281,14 +281,20 @@ pub fn kind(kind: core::DecisionKind) -> DecisionKind {
     }
 }
 
-fn option(choice: &core::Choice) -> DecisionOption {
-    DecisionOption {
+/// The possible answers. One that lets happen what is asked about can be taken back as far as that can, so an option and
+/// the effects beside it never say different things.
+fn options(view: &View<'_>, known: &core::Decision) -> Vec<DecisionOption> {
+    let understood = known.ask.as_ref().is_none_or(|ask| ask.judgement.understood);
+    let effects = effects(view, known);
+    let back = understood && !effects.is_empty() && effects.iter().all(|effect| effect.reversible != Reversible::No);
+    let option = |choice: &core::Choice| DecisionOption {
         id: choice.id.clone(),
         title: choice.title.clone(),
         effect: choice.effect.clone(),
-        reversible: choice.reversible,
+        reversible: choice.reversible || back,
         takes_text: choice.takes_text,
-    }
+    };
+    known.options.iter().map(option).collect()
 }
 
 fn answer(answer: &core::Answer) -> Answer {

@@ -7,7 +7,7 @@ use super::world::{World, wire};
 use crate::{
     api::{
         Code,
-        decision::{AnswererKind, DecisionStatus},
+        decision::{AnswererKind, DecisionStatus, Reversible},
     },
     core::{Command, Rejection, Reply, decide::decision::By},
     daemon::convert::*,
@@ -61,7 +61,7 @@ fn a_permission_is_shown_whole() {
               "id": "allow",
               "title": "Run it",
               "effect": "It runs once, now.",
-              "reversible": false,
+              "reversible": true,
               "takes_text": false
             },
             {
@@ -177,6 +177,33 @@ fn criticality_is_that_of_the_strictest_effect() {
     assert_eq!(of(deploy(true), Some("production")), (0.9, true));
     let question = json!({"id": "a", "question": "?", "options": ["a", "b"], "criticality": 0.2});
     assert_eq!(of(question, None), (0.2, false));
+}
+
+/// What its first answer and its effects say of taking back.
+fn taking_back(world: &World, id: u32) -> (bool, Vec<Reversible>) {
+    let decisions = pending_decisions(&world.view()).decisions;
+    let shown = decisions.iter().find(|decision| decision.decision_id == DecisionId(id)).unwrap();
+    assert!(shown.options.last().unwrap().reversible, "nothing happens then: {:?}", shown.options);
+    (shown.options[0].reversible, shown.context.effects.iter().map(|effect| effect.reversible).collect())
+}
+
+#[test]
+fn an_answer_and_the_effects_beside_it_say_the_same_of_taking_back() {
+    let of = |task: serde_json::Value| {
+        let mut world = World::new();
+        world.plan(json!([task]));
+        taking_back(&world, 1)
+    };
+    let deploy = json!({"id": "a", "command": ["x"], "effect": "external"});
+    assert_eq!(of(deploy.clone()), (false, vec![Reversible::No]));
+    let mut with_a_way_back = deploy;
+    with_a_way_back["compensate"] = json!({"command": ["y"]});
+    assert_eq!(of(with_a_way_back), (true, vec![Reversible::Compensable]));
+    let question = json!({"id": "a", "question": "?", "options": ["a", "b"]});
+    assert_eq!(of(question), (true, vec![Reversible::Yes]));
+    let mut trust = World::new().with_tests();
+    trust.ask(json!({"description": "x", "plan": {"version": 1, "tasks": [{"id": "a", "command": ["x"]}]}})).unwrap();
+    assert_eq!(taking_back(&trust, 1), (false, vec![Reversible::No]));
 }
 
 #[test]
