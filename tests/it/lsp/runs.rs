@@ -98,6 +98,14 @@ fn a_progress_is_cancelled_from_the_editor() {
     }
     let end = editor.find("the end", |message| message["params"]["value"]["kind"] == "end");
     assert!(end["params"]["value"]["message"].as_str().unwrap().starts_with(&format!("{run} cancelled")), "{end}");
+    // And when it is cancelled elsewhere.
+    let reply = editor.command("run", json!({"description": "hold", "plan": plan(&command)}));
+    let run = reply["request_id"].as_str().unwrap().to_owned();
+    let begin = editor.find("a begin", |message| message["params"]["value"]["kind"] == "begin");
+    sandbox.run(&["cancel", &run]).exits(0);
+    let end = editor.find("the end", |message| message["params"]["value"]["kind"] == "end");
+    assert_eq!(end["params"]["token"], begin["params"]["token"]);
+    assert!(end["params"]["value"]["message"].as_str().unwrap().starts_with(&format!("{run} cancelled")), "{end}");
     assert_eq!(editor.leave(), 0);
 }
 

@@ -183,6 +183,38 @@ fn a_command_that_is_wrong_is_refused_with_what_to_do() {
     assert_eq!(editor.leave(), 0);
 }
 
+/// Every command, its cancellation right behind it: one answer each, a cancelled one or its own, and the session goes on.
+#[test]
+fn every_command_can_be_cancelled_and_is_answered_once() {
+    let sandbox = Sandbox::new();
+    let mut editor = Editor::start(&sandbox);
+    let result = editor.initialize(&sandbox, capable());
+    let commands = result["capabilities"]["executeCommandProvider"]["commands"].as_array().unwrap().clone();
+    editor.notify("initialized", json!({}));
+    assert!(commands.len() > 20, "{commands:?}");
+    let mut sent = Vec::new();
+    // Stopping the daemon is for the end: it would answer others that it is gone.
+    for command in commands.iter().filter(|command| !command.as_str().unwrap().contains("shutdown")) {
+        let params = json!({"command": command, "arguments": [{}]});
+        let id = editor.send("workspace/executeCommand", params);
+        editor.notify("$/cancelRequest", json!({"id": id}));
+        sent.push((id, command));
+    }
+    for (id, command) in &sent {
+        let answer = editor.find("an answer", |message| message["id"] == *id && message.get("method").is_none());
+        let cancelled = answer["error"]["code"] == -32800;
+        let own = answer.get("result").is_some() || answer["error"]["data"]["code"].is_string();
+        assert!(cancelled || own, "{command}: {answer}");
+    }
+    let ids: Vec<i64> = sent.iter().map(|(id, _)| *id).collect();
+    let again = editor.settled();
+    let twice = again
+        .iter()
+        .find(|message| message.get("method").is_none() && message["id"].as_i64().is_some_and(|id| ids.contains(&id)));
+    assert_eq!(twice, None, "answered twice");
+    assert_eq!(editor.leave(), 0);
+}
+
 #[test]
 fn documents_are_served_where_that_is_declared() {
     let sandbox = Sandbox::new();
