@@ -267,8 +267,8 @@ pub fn inline_playbooks(plan: &mut Plan, known: &[playbook::Playbook], facts: &F
             match name.strip_prefix(playbook::PREFIX) {
                 None => format!("there is no playbook {name:?}{near}"),
                 Some(skill) => format!(
-                    "there is no skill {skill:?}{near}: it would be .orchestrator/skills/{skill}.toml here, or \
-                     skills/{skill}.toml beside your config.toml"
+                    "there is no skill {skill:?} (it would be .orchestrator/skills/{skill}.toml here, or \
+                     skills/{skill}.toml beside your config.toml){near}"
                 ),
             }
         })?;

@@ -143,10 +143,7 @@ fn skills_run_by_name_with_their_parameters() {
     sandbox.run(&["run", "--no-wait", "--skill", "stamp", "--set", "word=x"]).exits(3).says("trust");
     sandbox.run(&["cancel", "R-1"]).exits(0);
     sandbox.run(&["run", "--trust", "--skill", "stamp"]).exits(1).says("`word`");
-    sandbox
-        .run(&["run", "--trust", "--skill", "stmp", "--set", "word=x"])
-        .exits(1)
-        .says("did you mean \"skill:stamp\"");
+    sandbox.run(&["run", "--trust", "--skill", "stmp", "--set", "word=x"]).exits(1).says("did you mean \"stamp\"");
     sandbox.run(&["run", "--set", "word=x"]).exits(2);
     sandbox.run(&["run", "--trust", "--skill", "stamp", "--set", "word=hello", "--set", "times=2"]).exits(0);
     assert_eq!(sandbox.git(&["show", "orchestrator/R-4:stamped.txt"]), "hello 2\n");
