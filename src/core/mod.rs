@@ -139,13 +139,18 @@ pub enum Rejection {
     },
     /// It came too late.
     Stale(String),
+    /// The question is no more; the second text says where it went.
+    NoLongerAsked(String, String),
 }
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Rejection::NotFound(what) => write!(f, "there is no {what}"),
-            Rejection::Invalid(what, _) | Rejection::Cycle(what) | Rejection::Stale(what) => f.write_str(what),
+            Rejection::Invalid(what, _)
+            | Rejection::Cycle(what)
+            | Rejection::Stale(what)
+            | Rejection::NoLongerAsked(what, _) => f.write_str(what),
             Rejection::AlreadyDecided { choice, by, at } => write!(f, "already decided by {by}, {at}: {choice}"),
         }
     }

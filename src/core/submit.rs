@@ -6,7 +6,7 @@ use super::{
     coordinate,
     decide::{
         self,
-        decision::{Answer, By, DecisionState},
+        decision::{Answer, By, Decision, DecisionState},
         learned::{self, Reach, Remembered},
     },
     gc,
@@ -218,12 +218,13 @@ fn answer(
         let by = Box::new(answer.by.clone());
         return Err(Rejection::AlreadyDecided { choice: answer.choice.clone(), by, at: answer.at });
     }
-    match &decision.state {
-        DecisionState::Open | DecisionState::Answered(_) => {}
-        DecisionState::Withdrawn(why) => return Err(Rejection::Stale(format!("{id} was withdrawn: {why}"))),
-        DecisionState::Expired(at) => {
-            return Err(Rejection::Stale(format!("{id} expired at {at}: nobody had answered by then")));
-        }
+    let gone = match &decision.state {
+        DecisionState::Open | DecisionState::Answered(_) => None,
+        DecisionState::Withdrawn(why) => Some(format!("{id} was withdrawn: {why}")),
+        DecisionState::Expired(at) => Some(format!("{id} expired at {at}: nobody had answered by then")),
+    };
+    if let Some(gone) = gone {
+        return Err(Rejection::NoLongerAsked(gone, asked_again(state, decision)));
     }
     if !decision.options.iter().any(|option| option.id == choice) {
         let options: Vec<&str> = decision.options.iter().map(|option| option.id.as_str()).collect();
@@ -236,6 +237,15 @@ fn answer(
     }
     let answer = make(choice);
     Ok((vec![Event::DecisionAnswered { decision: id, answer }], Reply::Decided { decision: id, again: false }))
+}
+
+/// How to have a question again that is asked no more.
+fn asked_again(state: &State, decision: &Decision) -> String {
+    let task = decision.task.and_then(|task| state.task(task));
+    match task.filter(|task| task.settled() == Some(Settled::Cancelled)) {
+        Some(task) => format!("`orchestrator retry {}` does its task anew, and asks again", task.id),
+        None => "`orchestrator decide` lists what is open".to_owned(),
+    }
 }
 
 /// "Always" or "never" for the kind of action that a decision is about. What cannot be remembered is refused before the

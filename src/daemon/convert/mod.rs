@@ -206,6 +206,7 @@ pub fn rejection(rejection: Rejection) -> ApiError {
             let by = words::answerer(&by);
             ApiError::already_decided(crate::api::error::Decided { choice, by, at: Time(at) })
         }
+        Rejection::NoLongerAsked(what, hint) => ApiError::new(Code::Stale, what, hint),
         Rejection::Stale(what) => {
             ApiError::new(Code::Stale, what, "look at the newest state with `orchestrator status`")
         }

@@ -3,6 +3,7 @@
 //! Every test has a [`Sandbox`]: folders of its own for state, socket, configuration and home. At its end no process
 //! of the sandbox may be left, and no test ever looks at a process of another one.
 
+mod answers;
 mod bring;
 mod changes;
 mod clock;

@@ -262,6 +262,7 @@ fn refusals_of_the_core_keep_their_words() {
         (Rejection::Invalid("no".into(), "yes".into()), Code::Invalid),
         (Rejection::Cycle("a -> a".into()), Code::Cycle),
         (Rejection::Stale("old".into()), Code::Stale),
+        (Rejection::NoLongerAsked("D-1 expired".into(), "ask anew".into()), Code::Stale),
     ] {
         let error = rejection(refusal);
         assert_eq!(error.code, code);
