@@ -228,7 +228,7 @@ pub enum EffectClass {
 pub enum Reversible {
     /// Exactly.
     Yes,
-    /// By a declared inverse.
+    /// By something else that makes up for it: a declared inverse.
     Compensable,
     /// Never.
     No,

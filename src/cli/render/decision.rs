@@ -68,7 +68,7 @@ pub fn question(decision: &Decision, width: usize, paint: Paint) -> String {
     for effect in decision.context.effects.iter().filter(|effect| !decision.question.contains(&effect.what)) {
         let way_back = match effect.reversible {
             Reversible::Yes => "can be taken back",
-            Reversible::Compensable => "has a declared inverse",
+            Reversible::Compensable => "can be made up for",
             Reversible::No => "cannot be taken back",
         };
         let _ = writeln!(text, "    {} {}", paint.dim("effect:"), lines(&format!("{} ({way_back})", effect.what), 4));

@@ -69,7 +69,7 @@ fn show<'a>(view: &View<'a>, known: &core::Decision, shared: &mut Shared<'a>) ->
         criticality,
         verdict: judged.map_or(Verdict::None, |judged| verdict(judged.verdict)),
         confidence: confidence(view, known, criticality),
-        why_asked: known.why.clone().unwrap_or_else(|| why_asked(known.kind).to_owned()),
+        why_asked: known.why.clone().unwrap_or_else(|| why_asked(known.kind, criticality).to_owned()),
         suggestions: suggestions(view, known, &shared.answered),
         rules_hit: judged.map_or_else(|| known.rules_hit.clone(), |judged| judged.rules_hit.clone()),
         policy_version: judged.map_or_else(|| "none".to_owned(), |judged| judged.policy_version.clone()),
@@ -82,7 +82,7 @@ fn show<'a>(view: &View<'a>, known: &core::Decision, shared: &mut Shared<'a>) ->
             core::OnExpiry::Park => OnExpiry::Park,
             core::OnExpiry::Cancel => OnExpiry::Cancel,
         }),
-        answerable_by: match criticality > may_answer_below(view) {
+        answerable_by: match person_only(view, known) {
             true => vec![AnswererKind::Person],
             false => vec![AnswererKind::Person, AnswererKind::Session],
         },
@@ -307,8 +307,10 @@ fn answer(answer: &core::Answer) -> Answer {
 }
 
 /// Why it came to be asked rather than decided.
-fn why_asked(kind: core::DecisionKind) -> &'static str {
+fn why_asked(kind: core::DecisionKind, criticality: f64) -> &'static str {
     match kind {
+        // It was lost again and again, and there is nothing outside that a second time would do twice.
+        core::DecisionKind::RetryExhausted if criticality <= PERSON_ONLY_ABOVE => "confidence",
         core::DecisionKind::Clarify | core::DecisionKind::Conflict => "confidence",
         core::DecisionKind::Trust
         | core::DecisionKind::Permission

@@ -1102,6 +1102,20 @@ fn a_result_is_applied_and_refuses_to_be_undone() {
     assert!(reasons(&world, "R-1").contains("its result entered the checkout: 1 file"));
 }
 
+/// Whoever is shown as one who may answer is one whose answer is taken.
+#[test]
+fn that_a_result_enters_the_checkout_is_for_persons_to_say() {
+    let mut world = burnt();
+    world.command(Command::Apply { run: RunId(1), tasks: Vec::new(), asks: true }).unwrap();
+    let shown = pending_decisions(&world.view()).decisions.pop().unwrap();
+    assert_eq!((shown.kind, shown.criticality), (crate::api::decision::DecisionKind::Apply, 0.3));
+    assert_eq!(shown.answerable_by, [crate::api::decision::AnswererKind::Person]);
+    let known = &world.state.decisions[&shown.decision_id];
+    assert!(decision::person_only(&world.view(), known));
+    let why = reasons(&world, &shown.decision_id.to_string());
+    assert!(why.contains("only a person may answer"), "{why}");
+}
+
 #[test]
 fn checkpoints_are_saved_explained_and_restored() {
     let mut world = World::new();

@@ -135,7 +135,7 @@ fn of_decision(view: &View<'_>, known: &Decision, shown: &crate::api::Decision, 
             "it is one of the few that are asked although they could have gone without, to learn how good those are"
         }
         "rule" => "a rule of the policy wants a person's word",
-        "criticality" => "what it is about cannot simply be taken back",
+        "criticality" => "a wrong answer could do much harm",
         "confidence" => "nothing here could decide it with enough certainty",
         "mode" => "the plan or the run's interaction mode asks for a person",
         "missing:agent" => "no agent is set up that could do it",
