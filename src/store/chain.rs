@@ -137,6 +137,18 @@ mod tests {
         assert_eq!(second.previous, first.hash);
     }
 
+    /// Whole, and of a program that is newer than this one: not read as if it were known, and not called changed.
+    #[test]
+    fn what_a_newer_program_wrote_is_refused_by_its_version() {
+        let mut tip = Tip::START;
+        let mut newer = tip.clone().extend(new_commit(None, "[]"));
+        newer.version = COMMIT_VERSION + 1;
+        newer.hash = hash(&newer);
+        let refused = tip.follow(&newer).unwrap_err().to_string();
+        assert!(refused.contains("its format 2 is unknown to this program, which knows up to 1"), "{refused}");
+        assert_eq!(tip, Tip::START);
+    }
+
     #[test]
     fn every_field_is_covered() {
         let mut tip = Tip::START;

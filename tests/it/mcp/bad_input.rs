@@ -82,6 +82,48 @@ fn a_bad_line_gets_its_error_and_the_next_is_read() {
 }
 
 #[test]
+fn before_the_handshake_nothing_is_done_and_the_refusal_says_what_comes_first() {
+    let sandbox = Sandbox::new();
+    let mut client = Client::start(&sandbox, &[]);
+    for method in ["tools/list", "tools/call", "prompts/list", "resources/read", "completion/complete", "nonsense"] {
+        let early = client.ask(method, json!({"name": "get_state"}));
+        assert_eq!(early["error"]["code"], -32600, "{early}");
+        assert!(
+            early["error"]["message"].as_str().unwrap().contains("before `initialize`: send that first"),
+            "{early}"
+        );
+    }
+    // Whoever probes for the newer revision is told by the number that it is the parameters that are missing.
+    assert_eq!(client.ask("server/discover", json!({}))["error"]["code"], -32602);
+    assert_eq!(client.ask("ping", json!({}))["result"], json!({}));
+    assert!(sandbox.daemons().is_empty(), "none of it started one");
+    client.shake(json!({}));
+    assert_eq!(client.call("get_state", json!({}))["sessions"], json!([]));
+}
+
+/// A client that dies in the middle of a line: what was whole is answered, the rest is nobody's, and nothing hangs.
+#[test]
+fn the_input_may_end_within_a_line() {
+    let sandbox = Sandbox::new();
+    let ping = |id: u64| format!("{}\n", json!({"jsonrpc": "2.0", "id": id, "method": "ping"}));
+    let text = ping(1) + &ping(2);
+    for cut in 1..=text.len() {
+        let mut command = sandbox.command(&[]);
+        command.stdin(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(&text.as_bytes()[..cut]).unwrap();
+        let said = sandbox.finish_child(child).exits(0);
+        let answers: Vec<Value> = said.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        // Without its end a last line counts where it is a message, and is said to be none where it is half of one.
+        let line = ping(1).len();
+        let (whole, rest) = ((cut + 1) / line, (cut + 1) % line);
+        let results = answers.iter().filter(|answer| answer["result"] == json!({})).count();
+        let errors = answers.iter().filter(|answer| answer["error"]["code"] == -32700).count();
+        assert_eq!((results, errors), (whole, usize::from(rest > 1)), "cut at {cut}: {answers:?}");
+    }
+}
+
+#[test]
 fn wrong_arguments_of_every_tool_are_told_what_to_do() {
     let sandbox = Sandbox::new();
     let mut client = Client::shaken(&sandbox, json!({}));
