@@ -88,6 +88,10 @@ const onDisk = () => readFileSync(`${work}/repo/repo.py`, 'utf8');
     await shot('runs');
 
     await page.goto(`${url}/?workspace=${work}/two.code-workspace`, { waitUntil: 'domcontentloaded' });
+    // A workbench that comes up beside the one it takes the place of has once shown no folder at all.
+    await page.locator('.explorer-folders-view .monaco-list-row', { hasText: 'second' }).first()
+      .waitFor({ timeout: 30000 })
+      .catch(() => page.reload({ waitUntil: 'domcontentloaded' }));
     const open = async (name) => {
       const folder = page.locator('.explorer-folders-view .monaco-list-row', { hasText: name.replace('.py', '') }).first();
       const found = page.locator('.explorer-folders-view .monaco-list-row', { hasText: name }).first();
