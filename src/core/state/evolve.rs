@@ -1,297 +1,36 @@
-//! The state of one workspace, and [`State::evolve`]: how each event changes it.
-//!
-//! `evolve` is the only code that writes the state, live and when the journal is read back. It decides nothing.
-//! What can be computed from the rest sits in [`Index`] and is rebuilt after loading.
+//! How each event changes the state. The only code that writes it, live and when the journal is read back; it decides
+//! nothing.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 use super::{
-    Reply,
-    agent::{AgentEnd, AgentPart, Ask, Records, Usage},
-    bisect::Bisect,
-    budget,
-    decide::{
-        decision::{Decision, DecisionKind, DecisionState},
-        ladder::Ladder,
-        learned::Learned,
-    },
-    event::Event,
-    graph::Graph,
-    plan::spec::{Effect, Kind, Part, Priority, TaskSpec},
-    room::Room,
-    run::{Baseline, Bringing, Moved, Proving, Request, Run, RunState, Shared, Tip},
-    task::{Attempt, Phase, Proof, Settled, Task, TaskState},
+    ASK_WAIT_MS, Alarm, Answered, RunIndex, State, clock,
+    index::{picks, rank},
 };
 use crate::{
-    ids::{AttemptId, CheckpointId, DecisionId, LaneId, RunId, TaskId},
+    core::{
+        agent::{AgentEnd, AgentPart, Ask, Usage},
+        bisect::Bisect,
+        decide::decision::{DecisionKind, DecisionState},
+        event::Event,
+        gc,
+        plan::spec::TaskSpec,
+        room::Room,
+        run::{Baseline, Bringing, Moved, Proving, Request, Run, RunState, Shared, Tip},
+        task::{Attempt, Phase, Proof, Settled, Task, TaskState},
+    },
+    ids::{AttemptId, DecisionId, LaneId, RunId, TaskId},
     time::Timestamp,
 };
-
-/// Everything about one workspace.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct State {
-    /// Numbers given out so far.
-    pub last: Last,
-    /// All runs that are kept.
-    pub runs: BTreeMap<RunId, Run>,
-    /// All their tasks, boxed: the nodes of a map that grows at its end are half empty.
-    pub tasks: BTreeMap<TaskId, Box<Task>>,
-    /// All decisions of kept runs.
-    pub decisions: BTreeMap<DecisionId, Decision>,
-    /// Points to come back to.
-    pub checkpoints: BTreeMap<CheckpointId, Checkpoint>,
-    /// Request keys and what they became.
-    pub keys: HashMap<String, (RunId, Timestamp)>,
-    /// Calls that came with a key and were done, oldest first: the newest few.
-    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
-    pub answered: VecDeque<Answered>,
-    /// The hash of the workspace's manifests whose commands may run.
-    pub trusted: Option<String>,
-    /// Accounts that have nothing left, and until when.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub limits: BTreeMap<String, Timestamp>,
-    /// How agents did, by agent and type of task: survives the runs it comes from.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub records: Records,
-    /// What agents used, by day since 1970: the newest few.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub spent: BTreeMap<u64, Usage>,
-    /// A day's limit that somebody raised: of which day, and to what.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub day_raised: Option<(u64, f64)>,
-    /// That there is too little room for lanes, if so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub room: Option<Room>,
-    /// What persons taught.
-    #[serde(default)]
-    pub learned: Learned,
-    /// What can be computed from the rest.
-    #[serde(skip)]
-    pub index: Index,
-}
-
-/// The highest number given out of each kind of id.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Last {
-    /// Runs.
-    pub run: u32,
-    /// Tasks.
-    pub task: u32,
-    /// Decisions.
-    pub decision: u32,
-    /// Checkpoints.
-    pub checkpoint: u32,
-}
-
-/// A call that was done, and how it was answered.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Answered {
-    /// Its caller's key.
-    pub key: String,
-    /// Its name.
-    pub call: String,
-    /// The answer; the rest of what is said is read off the state.
-    pub reply: Reply,
-}
 
 /// Answered calls that are kept. One is made again when its connection broke, within seconds: so many others will not
 /// have come by then.
 const ANSWERED_MAX: usize = 512;
 
-/// A journal position with the trees that belong to it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Checkpoint {
-    /// Its id.
-    pub id: CheckpointId,
-    /// When.
-    pub at: Timestamp,
-    /// Words for people.
-    pub label: String,
-    /// Where the journal was.
-    pub position: u64,
-    /// Per run: how many landings it had, and its tip.
-    pub runs: Vec<(RunId, u32, Tip)>,
-}
-
-/// Derived tables: rebuilt by [`State::reindex`], kept up by [`State::evolve`].
-#[derive(Debug, Clone, Default)]
-pub struct Index {
-    /// Per run that is not over.
-    pub runs: BTreeMap<RunId, RunIndex>,
-    /// Lanes that somebody holds.
-    pub lanes: BTreeSet<LaneId>,
-    /// Lanes into which a session of a run that is not over may still write, though its task was taken from it.
-    pub left_open: BTreeSet<LaneId>,
-    /// Runs that the stages should look at.
-    pub dirty: BTreeSet<RunId>,
-    /// Attempts about which something was reported.
-    pub due: VecDeque<AttemptId>,
-    /// Attempts that failed and about which nothing is decided yet.
-    pub failed: VecDeque<AttemptId>,
-    /// Settled tasks whose dependants must be blocked.
-    pub blocking: VecDeque<TaskId>,
-    /// Answered decisions whose consequence is not drawn yet.
-    pub answered: VecDeque<DecisionId>,
-    /// Decisions that may have lost what they ask about.
-    pub moot: VecDeque<DecisionId>,
-    /// Exclusive tokens that an attempt holds, in any run.
-    pub tokens: BTreeSet<String>,
-    /// Tasks that are due again later.
-    pub deadlines: BTreeSet<(Timestamp, TaskId)>,
-    /// What else is due later.
-    pub alarms: BTreeSet<(Timestamp, Alarm)>,
-    /// Attempts whose agents asked something that is not judged yet.
-    pub asking: VecDeque<AttemptId>,
-    /// Decisions that are open.
-    pub open: BTreeSet<DecisionId>,
-    /// When open decisions are due to be told of again, or expire.
-    pub clock: BTreeSet<(Timestamp, DecisionId)>,
-    /// Applies that were just taken back.
-    pub regretted: VecDeque<(RunId, u32)>,
-    /// Automatic decisions that nothing has proven yet.
-    pub unproven: BTreeSet<u64>,
-    /// What was learned, from the labels.
-    pub ladder: Ladder,
-    /// When the minutes of a run are nearly or quite over.
-    pub limits: BTreeSet<(Timestamp, RunId)>,
-}
-
-/// Something that is due at a time, besides tasks.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Alarm {
-    /// An account has something left again.
-    Account(String),
-    /// A session has not said a word about its attempt for too long.
-    Lease(AttemptId),
-    /// An agent has waited long enough for an answer.
-    Ask(AttemptId, String),
-    /// A run's deadline passes.
-    Deadline(RunId),
-    /// It is looked for room on the disk.
-    Room,
-}
-
-/// How long an agent waits for an answer before it is told "not now", milliseconds.
-pub const ASK_WAIT_MS: u64 = 600_000;
-
 /// Days whose spending is kept.
 const DAYS_KEPT: usize = 8;
 
-/// When something is next due for an open decision.
-fn clock(decision: &Decision) -> Option<(Timestamp, DecisionId)> {
-    Some((decision.remind_at.into_iter().chain(decision.expires_at).min()?, decision.id))
-}
-
-/// Ready tasks go by priority, then by the longest way to the end, then in plan order.
-pub type Rank = (std::cmp::Reverse<Priority>, std::cmp::Reverse<u64>, u32);
-
-/// Derived tables of one run that is not over.
-#[derive(Debug, Clone, Default)]
-pub struct RunIndex {
-    /// Its dependencies.
-    pub graph: Graph,
-    /// Longest way to the end, milliseconds, by position.
-    pub bottom: Vec<u64>,
-    /// Needs not completed yet, by position.
-    pub remaining: Vec<u32>,
-    /// Positions of readers and questions that nothing in the plan can have changed anything for: such readers share
-    /// one lane.
-    pub reads_base: Vec<bool>,
-    /// Due readers of the shared lane.
-    pub ready_shared: BTreeSet<Rank>,
-    /// Due tasks that need a lane of their own.
-    pub ready_own: BTreeSet<Rank>,
-    /// Due tasks that no process is needed for: decisions, agents nobody can run yet.
-    pub ready_other: BTreeSet<Rank>,
-    /// Tasks not settled.
-    pub unsettled: u32,
-    /// Tasks completed.
-    pub completed: u32,
-    /// Attempts under way in the shared lane.
-    pub trying_shared: u32,
-    /// Attempts under way in lanes of their own.
-    pub trying_own: BTreeSet<TaskId>,
-    /// Tasks due again later.
-    pub retrying: u32,
-    /// Open decisions.
-    pub open: u32,
-    /// Proven attempts that wait to land, in that order.
-    pub landing: VecDeque<AttemptId>,
-    /// A moving mean of how long this run's commands took, milliseconds; `None` before the first ended.
-    pub mean_ms: Option<f64>,
-    /// Tasks are done as the plan lists them, whatever waits for them.
-    pub in_order: bool,
-}
-
 impl State {
-    /// The run of this id.
-    pub fn run(&self, run: RunId) -> Option<&Run> {
-        self.runs.get(&run)
-    }
-
-    /// The task of this id.
-    pub fn task(&self, task: TaskId) -> Option<&Task> {
-        self.tasks.get(&task).map(Box::as_ref)
-    }
-
-    /// The attempt of this id, if it is the task's newest and under way. Any other generation is stale.
-    pub fn live(&self, attempt: AttemptId) -> Option<(&Task, &Attempt)> {
-        let task = self.tasks.get(&attempt.task)?;
-        let (id, current) = task.current()?;
-        (id == attempt).then_some((task, current))
-    }
-
-    /// Whether an attempt failed and nothing is decided about its task yet: it may be due again at once.
-    pub fn undecided(&self) -> bool {
-        self.index.failed.iter().any(|id| self.task(id.task).is_some_and(Task::undecided))
-    }
-
-    /// When something is due though nothing is reported; the daemon sleeps until then.
-    pub fn next_deadline(&self) -> Option<Timestamp> {
-        let limit = self.index.limits.first().map(|(at, _)| *at);
-        let task = self.index.deadlines.first().map(|(at, _)| *at);
-        let alarm = self.index.alarms.first().map(|(at, _)| *at);
-        let reminder = self.index.clock.first().map(|(at, _)| *at);
-        task.into_iter().chain(alarm).chain(reminder).chain(limit).min()
-    }
-
-    /// How many lanes may be held: the configured number for those at work, and beside them those of attempts that wait
-    /// for a person, up to as many again. What nobody answers until morning must neither stop the rest nor fill the disk.
-    pub fn lanes_allowed(&self, lanes_max: u32) -> u32 {
-        lanes_max.saturating_add(self.asking().min(lanes_max))
-    }
-
-    /// Attempts that wait for a person's answer, in all runs.
-    pub fn asking(&self) -> u32 {
-        self.index.runs.values().map(|index| index.asking(self)).sum()
-    }
-
-    /// Whether every lane that may be held is that of an attempt that waits for a person: then nothing that needs a lane
-    /// starts before somebody answers, in no run.
-    pub fn all_ask(&self, lanes_max: u32) -> bool {
-        let held = self.index.lanes.len();
-        held >= self.lanes_allowed(lanes_max) as usize && held == self.asking() as usize
-    }
-
-    /// A lane that nobody holds, if one more may be held and the disk has room for it. One in which a session may still
-    /// be at work is the last choice.
-    pub fn free_lane(&self, lanes_max: u32) -> Option<LaneId> {
-        let allowed = self.lanes_allowed(lanes_max);
-        if self.room.is_some() || self.index.lanes.len() >= allowed as usize {
-            return None;
-        }
-        let mut free = (1..=allowed).map(LaneId).filter(|lane| !self.index.lanes.contains(lane));
-        let first = free.clone().next()?;
-        Some(free.find(|lane| !self.index.left_open.contains(lane)).unwrap_or(first))
-    }
-
-    /// Whether anything is unfinished: runs that can go on by themselves or wait for somebody.
-    pub fn busy(&self) -> bool {
-        self.runs.values().any(|run| !run.ended() || run.bringing.is_some())
-    }
-
     /// As [`State::evolve`], for an event that nobody needs any more: a request with a plan of ten thousand tasks is not
     /// copied when the journal is read back.
     pub fn evolve_into(&mut self, at: Timestamp, event: Event) {
@@ -1004,68 +743,6 @@ impl State {
         }
     }
 
-    /// Builds [`Index`] from the rest: after loading a cached fold. Replaying every event gives the same.
-    pub fn reindex(&mut self) {
-        self.index = Index::default();
-        let open: Vec<RunId> = self.runs.values().filter(|run| !run.ended()).map(|run| run.id).collect();
-        for run in open {
-            self.index_run(run);
-            self.set_deadline(run);
-        }
-        for run in self.runs.values() {
-            self.index.lanes.extend(run.shared.lane());
-            for proving in [run.proving_base, run.proving_final] {
-                if let Proving::Preparing(lane) | Proving::Running(lane, _) = proving {
-                    self.index.lanes.insert(lane);
-                }
-            }
-        }
-        for decision in self.decisions.values().filter(|decision| decision.open()) {
-            self.index.open.insert(decision.id);
-            self.index.clock.extend(clock(decision));
-        }
-        let unproven = self.learned.acts.iter().filter(|act| act.unproven());
-        self.index.unproven = unproven.map(|act| act.number).collect();
-        self.index.limits = self.runs.values().filter_map(|run| Some((budget::deadline(run)?, run.id))).collect();
-        for (account, until) in &self.limits {
-            self.index.alarms.insert((*until, Alarm::Account(account.clone())));
-        }
-        self.index.alarms.extend(self.room.as_ref().map(|room| (room.next, Alarm::Room)));
-        for task in self.tasks.values() {
-            let Some((attempt, live)) = task.current() else { continue };
-            let Some(part) = live.agent() else { continue };
-            if let Some(until) = part.allocation.lease_until.filter(|_| live.holds_lease()) {
-                self.index.alarms.insert((until, Alarm::Lease(attempt)));
-            }
-            if live.phase != Phase::Running || live.end.is_some() {
-                continue;
-            }
-            for ask in part.asks.iter().filter(|ask| ask.verdict.is_none()) {
-                match ask.decision.and_then(|decision| self.decisions.get(&decision)) {
-                    Some(decision) => {
-                        let due = decision.created_at.plus_ms(ASK_WAIT_MS);
-                        self.index.alarms.insert((due, Alarm::Ask(attempt, ask.request.clone())));
-                    }
-                    None => self.index.asking.push_back(attempt),
-                }
-            }
-        }
-    }
-
-    /// A deadline that has not passed yet is due at its time.
-    fn set_deadline(&mut self, run: RunId) {
-        let waits = self.runs.get(&run).filter(|run| !run.ended() && !run.deadline_passed);
-        let due = waits.and_then(|run| run.request.deadline);
-        self.index.alarms.extend(due.map(|due| (due, Alarm::Deadline(run))));
-    }
-
-    /// Keeps the table of deadlines in step with what a run may use.
-    fn set_limit(&mut self, run: RunId) {
-        self.index.limits.retain(|(_, limited)| *limited != run);
-        let deadline = self.runs.get(&run).and_then(budget::deadline);
-        self.index.limits.extend(deadline.map(|at| (at, run)));
-    }
-
     fn change_ask(&mut self, attempt: AttemptId, request: &str, change: impl FnOnce(&mut Ask)) {
         self.change_attempt(attempt, |attempt| {
             let part = attempt.agent_mut();
@@ -1156,8 +833,7 @@ impl State {
         for checkpoint in self.checkpoints.values_mut() {
             checkpoint.runs.retain(|(run, _, _)| kept.contains_key(run));
         }
-        self.keys
-            .retain(|_, (run, since)| kept.contains_key(run) && at.0.saturating_sub(since.0) < super::gc::KEY_LIFE_MS);
+        self.keys.retain(|_, (run, since)| kept.contains_key(run) && at.0.saturating_sub(since.0) < gc::KEY_LIFE_MS);
     }
 
     fn change(&mut self, run: RunId, change: impl FnOnce(&mut Run)) {
@@ -1195,7 +871,7 @@ impl State {
     }
 
     /// Sets a task's state and keeps the ready tables in step.
-    fn set_task(&mut self, id: TaskId, to: TaskState) {
+    pub(super) fn set_task(&mut self, id: TaskId, to: TaskState) {
         let Some(task) = self.tasks.get_mut(&id) else { return };
         let from = std::mem::replace(&mut task.state, to);
         let Some(index) = self.index.runs.get_mut(&task.run) else { return };
@@ -1390,117 +1066,6 @@ impl State {
         self.index.dirty.extend(self.index.runs.keys());
         self.index.dirty.insert(run);
     }
-
-    /// Lanes that sessions which had this task may still write into.
-    fn left_open(&self, task: TaskId) -> Vec<LaneId> {
-        let attempts = self.tasks.get(&task).map(|task| task.attempts.as_slice()).unwrap_or_default();
-        attempts.iter().filter(|attempt| attempt.left_open()).filter_map(|attempt| attempt.lane).collect()
-    }
-
-    /// Builds one run's tables from its tasks.
-    fn index_run(&mut self, id: RunId) {
-        let left: Vec<LaneId> = self.runs[&id].tasks.iter().flat_map(|task| self.left_open(*task)).collect();
-        self.index.left_open.extend(left);
-        let run = &self.runs[&id];
-        let tasks: Vec<&Task> = run.tasks.iter().map(|task| &*self.tasks[task]).collect();
-        let needs = tasks.iter().map(|task| task.spec.needs.as_slice());
-        // Plans are checked before they are stored; a stored cycle would be damage, and damage is refused earlier.
-        let graph = Graph::from_needs(needs).unwrap_or_default();
-        let estimates: Vec<u64> = tasks.iter().map(|task| estimate_ms(&task.spec)).collect();
-        let mut index = RunIndex {
-            bottom: graph.bottom(&estimates),
-            remaining: vec![0; tasks.len()],
-            reads_base: vec![false; tasks.len()],
-            in_order: run.in_order(),
-            graph,
-            ..RunIndex::default()
-        };
-        for &position in index.graph.order() {
-            let before = index.graph.predecessors(position);
-            let task = tasks[position as usize];
-            let reads = task.spec.effect == Effect::None || task.spec.kind() == Kind::Decision;
-            index.reads_base[position as usize] =
-                reads && before.iter().all(|&before| index.reads_base[before as usize]);
-            let met = |before: u32| match tasks[before as usize].settled() {
-                Some(how) => how == Settled::Completed || picks(task),
-                None => false,
-            };
-            let unmet = before.iter().filter(|&&before| !met(before));
-            index.remaining[position as usize] = unmet.count() as u32;
-        }
-        if index.in_order {
-            // Every task follows those that stand before it, needed or not: it sees what they changed.
-            let first_writer = index.reads_base.iter().position(|reads| !reads).unwrap_or(tasks.len());
-            index.reads_base[first_writer..].fill(false);
-        }
-        let (mut become_ready, mut become_waiting) = (Vec::new(), Vec::new());
-        for task in &tasks {
-            let position = task.position as usize;
-            match task.state {
-                TaskState::Settled(how) => {
-                    index.completed += u32::from(how == Settled::Completed);
-                    if how != Settled::Completed {
-                        self.index.blocking.push_back(task.id);
-                    }
-                    continue;
-                }
-                // What it needs was done, and is to be done or to land once more.
-                TaskState::Ready if index.remaining[position] > 0 => become_waiting.push(task.id),
-                TaskState::Ready => index.put_ready(task, rank(task, Some(&index))),
-                TaskState::Retry(at) => {
-                    index.retrying += 1;
-                    self.index.deadlines.insert((at, task.id));
-                }
-                TaskState::Waiting if index.remaining[position] == 0 => become_ready.push(task.id),
-                TaskState::Trying => {
-                    if let Some((attempt, current)) = task.current() {
-                        match current.lane {
-                            Some(lane) => {
-                                index.trying_own.insert(task.id);
-                                self.index.lanes.insert(lane);
-                                self.index.tokens.extend(task.spec.extras().resources.iter().cloned());
-                            }
-                            None => index.trying_shared += 1,
-                        }
-                        if current.phase == Phase::Queued {
-                            index.landing.push_back(attempt);
-                        }
-                        self.index.due.push_back(attempt);
-                    } else {
-                        let generation = task.attempts.len() as u32;
-                        self.index.failed.push_back(AttemptId { task: task.id, generation });
-                    }
-                }
-                TaskState::Waiting | TaskState::Asking(_) => {}
-            }
-            index.unsettled += 1;
-        }
-        // Decisions that are still open count; an answered one whose consequence was drawn leaves no task asking.
-        for decision in self.decisions.values().filter(|decision| decision.run == id) {
-            index.open += u32::from(decision.open());
-        }
-        self.index.runs.insert(id, index);
-        self.index.dirty.insert(id);
-        for task in become_waiting {
-            // Not among the ready ones, so nothing is to be taken from there.
-            if let Some(task) = self.tasks.get_mut(&task) {
-                task.state = TaskState::Waiting;
-            }
-        }
-        for task in become_ready {
-            self.set_task(task, TaskState::Ready);
-        }
-    }
-}
-
-impl Shared {
-    /// The lane, while there is one.
-    pub fn lane(self) -> Option<LaneId> {
-        match self {
-            Shared::None => None,
-            Shared::Preparing(lane) | Shared::Ready(lane) | Shared::Inspecting(lane) => Some(lane),
-        }
-    }
 }
 
 impl Proving {
@@ -1515,94 +1080,5 @@ impl Proving {
             Proving::Preparing(lane) | Proving::Running(lane, _) => Proving::Running(lane, index),
             Proving::Idle => Proving::Idle,
         }
-    }
-}
-
-impl RunIndex {
-    fn put_ready(&mut self, task: &Task, rank: Rank) {
-        match class(task, &self.reads_base) {
-            Class::Shared => self.ready_shared.insert(rank),
-            Class::Own => self.ready_own.insert(rank),
-            Class::Other => self.ready_other.insert(rank),
-        };
-    }
-
-    fn take_ready(&mut self, rank: Rank) {
-        let _ = self.ready_shared.remove(&rank) || self.ready_own.remove(&rank) || self.ready_other.remove(&rank);
-    }
-
-    /// Attempts under way.
-    pub fn trying(&self) -> u32 {
-        self.trying_shared + self.trying_own.len() as u32
-    }
-
-    /// Attempts under way that wait for a person's answer. Each has a lane, so there are few.
-    pub fn asking(&self, state: &State) -> u32 {
-        let tasks = self.trying_own.iter().filter_map(|task| state.task(*task)?.current());
-        tasks.filter(|(_, live)| live.asks_a_person()).count() as u32
-    }
-
-    /// Attempts in lanes of their own that take a place of the run's number of jobs.
-    pub fn at_work(&self, state: &State) -> u32 {
-        self.trying_own.len() as u32 - self.asking(state)
-    }
-
-    /// Attempts under way that wait for a person and for nothing else. Each has a lane, so there are few.
-    fn held(&self, state: &State) -> u32 {
-        let tasks = self.trying_own.iter().filter_map(|task| state.task(*task)?.current());
-        tasks.filter(|(_, live)| live.held()).count() as u32
-    }
-
-    /// Attempts under way that go on by themselves.
-    pub fn going(&self, state: &State) -> u32 {
-        self.trying() - self.held(state)
-    }
-
-    /// Whether anything is due or under way that needs nobody's answer.
-    pub fn moving(&self, state: &State) -> bool {
-        self.going(state) > 0
-            || self.retrying > 0
-            || !self.ready_shared.is_empty()
-            || !self.ready_own.is_empty()
-            || !self.ready_other.is_empty()
-    }
-}
-
-enum Class {
-    Shared,
-    Own,
-    Other,
-}
-
-fn class(task: &Task, reads_base: &[bool]) -> Class {
-    match task.spec.kind() {
-        // Who wants an exclusive token is handed out one by one.
-        Kind::Shell if task.apart => Class::Own,
-        Kind::Shell if reads_base[task.position as usize] && task.spec.extras().resources.is_empty() => Class::Shared,
-        Kind::Shell => Class::Own,
-        Kind::Agent | Kind::Workflow | Kind::Decision => Class::Other,
-    }
-}
-
-/// Whether it chooses among candidates.
-fn picks(task: &Task) -> bool {
-    task.spec.extras().part == Some(Part::Picks)
-}
-
-fn rank(task: &Task, index: Option<&RunIndex>) -> Rank {
-    let ranked = index.filter(|index| !index.in_order);
-    let bottom = ranked.and_then(|index| index.bottom.get(task.position as usize)).copied().unwrap_or(0);
-    let priority = task.spec.extras().priority.unwrap_or_default();
-    (std::cmp::Reverse(priority), std::cmp::Reverse(bottom), task.position)
-}
-
-/// What a task is expected to take where nothing else is known, milliseconds.
-pub const ESTIMATE_PRIOR_MS: u64 = 30_000;
-
-/// What a task is expected to take, milliseconds.
-pub fn estimate_ms(spec: &TaskSpec) -> u64 {
-    match spec.extras().estimate_s {
-        Some(seconds) => (seconds.max(0.0) * 1000.0) as u64,
-        None => ESTIMATE_PRIOR_MS,
     }
 }
