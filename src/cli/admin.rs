@@ -167,12 +167,19 @@ async fn gone(pid: u32) {
     let Ok(pid) = i32::try_from(pid) else { return };
     let ended = async {
         // SAFETY: signal 0 is never delivered; it only asks whether the process is there.
-        while unsafe { libc::kill(pid, 0) } == 0 {
+        while unsafe { libc::kill(pid, 0) } == 0 && !is_over(pid) {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     };
     // One that takes longer ends all the same.
     let _ = tokio::time::timeout(GONE_MAX, ended).await;
+}
+
+/// Whether a process has ended and only waits for whoever started it to take note: a client that runs on does not.
+fn is_over(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name before it is in parentheses, and may hold anything.
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
 }
 
 /// Verifies, exports or imports a journal. Needs no daemon.

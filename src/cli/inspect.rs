@@ -1,12 +1,16 @@
 //! Looking: `status`, `log`, `why`, `report`, `facts`, `agents`. And the two that nudge: `cancel` and `retry`.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
+
+use jsonrpsee::core::client::SubscriptionCloseReason;
+use tokio::time::Instant;
 
 use super::{
     console::Console,
     exit::{CliError, Exit},
     render,
     result::newest,
+    run::{FIRST_WAIT, RECONNECTS},
 };
 use crate::{
     api::{ApiError, Code, Event, LogId, OrchestratorApiClient, Outcome, WorkId},
@@ -17,33 +21,83 @@ use crate::{
 /// How long one call waits for more of a log.
 const LOG_WAIT_S: f64 = 60.0;
 
-/// One screen; with `watch` again after every change, of one run until that is over.
+/// A daemon that was watched for so long does not go away again and again.
+const STEADY: Duration = Duration::from_secs(30);
+
+/// One screen; with `watch` again after every change, of one run until that is over. A daemon that goes away, killed or
+/// in favour of another, is looked for again: the same screen goes on.
 pub async fn status<C: OrchestratorApiClient + Sync>(
     client: &C,
     console: &mut Console,
     run: Option<RunId>,
     watch: bool,
 ) -> Result<Exit, CliError> {
-    let (mut seen, mut outcome) = draw_status(client, console, run, watch).await?;
     if !watch {
+        draw_status(client, console, run, watch).await?;
         return Ok(Exit::Completed);
     }
-    if let Some(outcome) = outcome {
-        return Ok(Exit::of_outcome(outcome));
+    let (mut drawn, mut losses) = (None, 0);
+    loop {
+        let since = Instant::now();
+        match watch_status(client, console, run, &mut drawn).await {
+            Ok(Some(outcome)) => return Ok(Exit::of_outcome(outcome)),
+            Ok(None) => {}
+            // Only who has seen something waits for more of it.
+            Err(CliError::Api(error)) if error.code == Code::Unavailable && drawn.is_some() => {
+                tracing::debug!(%error, "the daemon went away");
+            }
+            Err(error) => return Err(error),
+        }
+        losses = if since.elapsed() > STEADY { 1 } else { losses + 1 };
+        if losses > RECONNECTS {
+            let hint = "look at `orchestrator doctor`; nothing is lost, runs go on with the daemon";
+            return Err(ApiError::new(Code::Unavailable, "the daemon goes away again and again", hint).into());
+        }
+        console.note("The daemon went away; looking for it again.")?;
+        // The next call finds another or starts one. One that is found at once and lost at once must not keep us spinning.
+        if losses > 1 {
+            tokio::time::sleep(FIRST_WAIT * (1 << losses)).await;
+        }
+    }
+}
+
+/// Draws a screen, and one after every change; `drawn` is the newest one's revision, also where the connection breaks. How
+/// the one run ended that was asked for; `None` once the connection is gone.
+async fn watch_status<C: OrchestratorApiClient + Sync>(
+    client: &C,
+    console: &mut Console,
+    run: Option<RunId>,
+    drawn: &mut Option<u64>,
+) -> Result<Option<Outcome>, CliError> {
+    let (mut seen, outcome) = draw_status(client, console, run, true).await?;
+    *drawn = Some(seen);
+    if outcome.is_some() {
+        return Ok(outcome);
     }
     let mut events = client.subscribe_events(seen, run).await?;
-    while let Some(told) = events.next().await {
+    loop {
+        let told = match events.next().await {
+            Some(told) => told,
+            // Slower than the events, we go on behind what was seen.
+            None if matches!(events.close_reason(), Some(SubscriptionCloseReason::Lagged)) => {
+                events = client.subscribe_events(seen, run).await?;
+                continue;
+            }
+            None => return Ok(None),
+        };
         let told: Vec<Event> =
             told.map_err(|error| ApiError::new(Code::Internal, format!("an event cannot be read: {error}"), ""))?;
         // Many events come at once; the screen shows all of them up to its own revision.
-        if told.last().is_some_and(|event| event.revision > seen) {
-            (seen, outcome) = draw_status(client, console, run, watch).await?;
+        if told.last().is_none_or(|event| event.revision <= seen) {
+            continue;
         }
-        if let Some(outcome) = outcome {
-            return Ok(Exit::of_outcome(outcome));
+        let (now, outcome) = draw_status(client, console, run, true).await?;
+        seen = now;
+        *drawn = Some(seen);
+        if outcome.is_some() {
+            return Ok(outcome);
         }
     }
-    Err(ApiError::new(Code::Unavailable, "the daemon went away", "run the command again").into())
 }
 
 /// Draws one screen; its revision, and how the one run ended that was asked for.

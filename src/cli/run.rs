@@ -23,9 +23,9 @@ use crate::{
 /// How long a second Ctrl-C is waited for.
 const SECOND_INTERRUPT: Duration = Duration::from_secs(3);
 /// How often a lost daemon is looked for, each time waiting twice as long as before.
-const RECONNECTS: u32 = 7;
+pub(super) const RECONNECTS: u32 = 7;
 /// The first of these waits.
-const FIRST_WAIT: Duration = Duration::from_millis(100);
+pub(super) const FIRST_WAIT: Duration = Duration::from_millis(100);
 
 /// Hands in the request, follows the run, and ends as it ended. `reconnect` finds the daemon again after it was lost.
 pub async fn run<C: OrchestratorApiClient + Sync>(

@@ -280,6 +280,32 @@ fn a_log_is_followed_by_offset_to_the_end_of_its_attempt() {
 }
 
 #[test]
+fn a_watched_status_goes_on_behind_a_daemon_that_went_away() {
+    let mut over = samples::state();
+    over.revision = 92;
+    over.sessions[0].outcome = Some(Outcome::Partial);
+    let mut going = over.clone();
+    going.revision = 91;
+    going.sessions[0].outcome = None;
+    let run = going.sessions[0].request_id;
+    let pending = PendingDecisions { summary: String::new(), revision: 91, decisions: Vec::new() };
+    // The first stream ends without a word, and the second answer comes from the daemon after it.
+    let fake = Fake::default().answer("get_state", &going).answer("get_state", &over);
+    let fake = fake.answer("get_pending_decisions", &pending).answer("get_report", &samples::report());
+    let (mut console, _, err) = console(false);
+    let calls = block_on(async {
+        let (client, calls) = fake.client();
+        let exit = inspect::status(&client, &mut console, Some(run), true).await.unwrap();
+        assert_eq!(exit, Exit::of_outcome(Outcome::Partial));
+        calls.lock().unwrap().clone()
+    });
+    let subscribed: Vec<_> = calls.iter().filter(|(method, _)| method == "subscribe_events").collect();
+    assert!(matches!(subscribed.as_slice(), [(_, params)] if params.to_string().contains("91")), "{subscribed:?}");
+    assert_eq!(calls.iter().filter(|(method, _)| method == "get_state").count(), 2, "{calls:?}");
+    assert!(err.text().contains("The daemon went away"), "{}", err.text());
+}
+
+#[test]
 fn one_screen_is_drawn_from_two_calls() {
     let pending = PendingDecisions { summary: String::new(), revision: 91, decisions: vec![samples::decision()] };
     let fake = Fake::default().answer("get_state", &samples::state()).answer("get_pending_decisions", &pending);

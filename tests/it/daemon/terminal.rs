@@ -11,7 +11,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use super::sandbox::{Sandbox, eventually};
+use super::sandbox::{Sandbox, eventually, kill_9};
 
 /// The program at a terminal of its own.
 struct Terminal {
@@ -131,6 +131,36 @@ fn control_c_lets_go_and_a_second_one_cancels() {
     let (status, shown) = terminal.ends();
     assert_eq!(status.code(), Some(4), "{shown}");
     sandbox.run(&["cancel", "R-1"]).exits(0);
+}
+
+#[test]
+fn a_watched_status_outlives_its_daemon() {
+    let sandbox = Sandbox::new();
+    let go = sandbox.root.join("go");
+    let what = format!("until test -e {}; do sleep 0.02; done; echo x > x", go.display());
+    sandbox.run(&["run", "--do", &what, "--verify", "test -s x", "--detach"]).exits(0);
+    let mut one = Terminal::start(&sandbox, &["status", "R-1", "--watch"], 80);
+    let mut all = Terminal::start(&sandbox, &["status", "--watch"], 80);
+    one.shows("R-1");
+    all.shows("R-1");
+    // One is killed, the other told to end: whoever watches finds the next one, and sees what happens there.
+    for end in ["kill", "stop"] {
+        let daemon = sandbox.daemons()[0];
+        match end {
+            "kill" => kill_9(daemon),
+            _ => drop(sandbox.run(&["daemon", "stop"])),
+        }
+        sandbox.gone(daemon);
+        eventually("the next daemon", || (sandbox.daemons().len() == 1).then_some(()));
+    }
+    one.shows("The daemon went away; looking for it again.");
+    std::fs::write(&go, "").unwrap();
+    one.shows("completed");
+    let (status, shown) = one.ends();
+    assert_eq!(status.code(), Some(0), "{shown}");
+    all.shows("completed");
+    all.types("\u{3}");
+    all.ends();
 }
 
 #[test]
