@@ -127,7 +127,7 @@ impl Follower {
                         Some(Ok(told)) => told,
                         Some(Err(error)) => return Err(unreadable(&error)),
                         // We were slower than the run. Nothing is lost: the stream goes on behind what was seen.
-                        None if matches!(events.close_reason(), Some(SubscriptionCloseReason::Lagged)) => {
+                        None if lagged(&events) => {
                             let seen = self.live.as_ref().map_or(0, |live| live.revision);
                             events = follow(client, seen, Some(self.run)).await?;
                             continue;
@@ -330,6 +330,11 @@ impl Follower {
             bars.draw(&live.overall(width), &live.busy_lines(now(), width.saturating_sub(1)));
         }
     }
+}
+
+/// Whether a stream ended because we were slower than the events, not because the daemon went away.
+pub fn lagged<T>(events: &Subscription<T>) -> bool {
+    matches!(events.close_reason(), Some(SubscriptionCloseReason::Lagged))
 }
 
 fn unreadable(error: &serde_json::Error) -> CliError {

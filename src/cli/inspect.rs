@@ -1,13 +1,11 @@
 //! Looking: `status`, `log`, `why`, `report`, `facts`, `agents`. And the two that nudge: `cancel` and `retry`.
 
-use std::{path::Path, time::Duration};
-
-use jsonrpsee::core::client::SubscriptionCloseReason;
-use tokio::time::Instant;
+use std::path::Path;
 
 use super::{
     console::Console,
     exit::{CliError, Exit},
+    follow::lagged,
     render,
     result::newest,
     run::{FIRST_WAIT, RECONNECTS},
@@ -21,8 +19,8 @@ use crate::{
 /// How long one call waits for more of a log.
 const LOG_WAIT_S: f64 = 60.0;
 
-/// A daemon that was watched for so long does not go away again and again.
-const STEADY: Duration = Duration::from_secs(30);
+/// A daemon that was watched for so long does not go away again and again, seconds.
+const STEADY_S: f64 = 30.0;
 
 /// One screen; with `watch` again after every change, of one run until that is over. A daemon that goes away, killed or
 /// in favour of another, is looked for again: the same screen goes on.
@@ -38,7 +36,7 @@ pub async fn status<C: OrchestratorApiClient + Sync>(
     }
     let (mut drawn, mut losses) = (None, 0);
     loop {
-        let since = Instant::now();
+        let since = now();
         match watch_status(client, console, run, &mut drawn).await {
             Ok(Some(outcome)) => return Ok(Exit::of_outcome(outcome)),
             Ok(None) => {}
@@ -48,7 +46,7 @@ pub async fn status<C: OrchestratorApiClient + Sync>(
             }
             Err(error) => return Err(error),
         }
-        losses = if since.elapsed() > STEADY { 1 } else { losses + 1 };
+        losses = if now().seconds_since(since) > STEADY_S { 1 } else { losses + 1 };
         if losses > RECONNECTS {
             let hint = "look at `orchestrator doctor`; nothing is lost, runs go on with the daemon";
             return Err(ApiError::new(Code::Unavailable, "the daemon goes away again and again", hint).into());
@@ -79,7 +77,7 @@ async fn watch_status<C: OrchestratorApiClient + Sync>(
         let told = match events.next().await {
             Some(told) => told,
             // Slower than the events, we go on behind what was seen.
-            None if matches!(events.close_reason(), Some(SubscriptionCloseReason::Lagged)) => {
+            None if lagged(&events) => {
                 events = client.subscribe_events(seen, run).await?;
                 continue;
             }
@@ -91,8 +89,8 @@ async fn watch_status<C: OrchestratorApiClient + Sync>(
         if told.last().is_none_or(|event| event.revision <= seen) {
             continue;
         }
-        let (now, outcome) = draw_status(client, console, run, true).await?;
-        seen = now;
+        let (newest, outcome) = draw_status(client, console, run, true).await?;
+        seen = newest;
         *drawn = Some(seen);
         if outcome.is_some() {
             return Ok(outcome);
