@@ -209,7 +209,6 @@ fn what_runs_is_asked_for_at_each_tick() {
         (status["status"] == "running").then(|| status["elapsed"].as_f64().unwrap())
     };
     let first = eventually("it runs", || elapsed(&mut host));
-    let begun = std::time::Instant::now();
     let mut seen = vec![first];
     while seen.len() < 4 {
         let now = elapsed(&mut host).expect("it runs on");
@@ -218,8 +217,7 @@ fn what_runs_is_asked_for_at_each_tick() {
             seen.push(now);
         }
     }
-    // Three steps: two whole ones at least, and every step is a whole number of ticks.
-    assert!(begun.elapsed().as_millis() >= 200, "{seen:?} within {:?}", begun.elapsed());
+    // From the first change on, every step is a whole number of ticks.
     let steps = seen[1..].windows(2).map(|pair| (pair[1] - pair[0]) * 10.0);
     assert!(steps.clone().all(|ticks| (ticks - ticks.round()).abs() < 1e-6), "{seen:?}");
     host.call("cancel_task", json!({"task_id": "R-1"}));
