@@ -261,7 +261,7 @@ impl Attempt {
         }
     }
 
-    /// Whether it waits for a person's answer. Its place and its lane then keep nobody else from starting.
+    /// Whether it waits for a person's answer. Its lane then keeps nobody else from starting.
     pub fn asks_a_person(&self) -> bool {
         let unanswered = |part: &AgentPart| part.asks.iter().any(|ask| ask.verdict.is_none() && ask.decision.is_some());
         match self.phase {

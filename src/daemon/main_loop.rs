@@ -395,7 +395,7 @@ impl Workspace {
         };
         self.info.trusted = self.state.trusted.is_some();
         // Replies and reads see the state as this commit leaves it, and go out when it is on disk.
-        let clock = Clock::new(at);
+        let clock = Clock::ticking(at);
         let view = View {
             state: &self.state,
             settings: &self.settings,

@@ -33,7 +33,7 @@ impl Kept {
             tasks: state.tasks.keys().copied().collect(),
             last: (RunId(state.last.run), TaskId(state.last.task)),
             lanes_max,
-            lanes: state.index.lanes.iter().copied().collect(),
+            lanes: state.index.lanes.union(&state.index.left_open).copied().collect(),
             at: nanos(),
         }
     }

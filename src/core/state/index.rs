@@ -290,9 +290,11 @@ impl RunIndex {
         tasks.filter(|(_, live)| live.asks_a_person()).count() as u32
     }
 
-    /// Attempts in lanes of their own that take a place of the run's number of jobs.
+    /// Attempts in lanes of their own that take a place of the run's number of jobs. Of one whose work a person looks at
+    /// nothing runs; an agent that asks is a process still.
     pub fn at_work(&self, state: &State) -> u32 {
-        self.trying_own.len() as u32 - self.asking(state)
+        let tasks = self.trying_own.iter().filter_map(|task| state.task(*task)?.current());
+        tasks.filter(|(_, live)| live.phase != Phase::Reviewing).count() as u32
     }
 
     /// Attempts under way that wait for a person and for nothing else. Each has a lane, so there are few.

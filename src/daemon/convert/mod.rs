@@ -73,6 +73,11 @@ pub struct View<'a> {
     pub memo: &'a Memo,
 }
 
+/// The clock of what is said moves in steps of this many milliseconds. So what a reply says of a task that runs (for how
+/// long, how far, until when) is up to a tenth of a second old, which nobody sees, and need not be computed and asked
+/// for again by whoever looks more often than that.
+const TICK_MS: u64 = 100;
+
 /// A moment that knows whether anybody asked for it.
 #[derive(Debug)]
 pub struct Clock {
@@ -86,14 +91,19 @@ impl Clock {
         Clock { now, asked: Cell::new(false) }
     }
 
-    /// The moment, asked for by nobody.
-    pub fn now(&self) -> Timestamp {
-        self.now
+    /// The same, at the last tick.
+    pub fn ticking(now: Timestamp) -> Clock {
+        Clock::new(Timestamp(now.0 / TICK_MS * TICK_MS))
     }
 
-    /// Whether anybody asked: what was computed depends on the time.
-    pub fn asked(&self) -> bool {
-        self.asked.get()
+    /// Until when it says the same.
+    pub fn next_tick(&self) -> Timestamp {
+        self.now.plus_ms(TICK_MS)
+    }
+
+    /// Whether anybody asked since this was last asked: what was computed meanwhile depends on the time.
+    pub fn take_asked(&self) -> bool {
+        self.asked.take()
     }
 }
 

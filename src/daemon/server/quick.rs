@@ -8,16 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::*;
-use crate::{
-    api::kept::{Holds, READS, WAITS},
-    daemon::convert::Clock,
-    time::Timestamp,
-};
-
-/// The clock of these replies moves in steps of this many milliseconds. So what is said of a task that runs (for how
-/// long, how far, until when) is up to a tenth of a second old, which nobody sees, and need not be computed and asked
-/// for again by whoever looks more often than that.
-const TICK_MS: u64 = 100;
+use crate::api::kept::{Holds, READS, WAITS};
 
 /// A request, as far as it must be known here.
 #[derive(Deserialize)]
@@ -132,13 +123,13 @@ impl Session {
         let owed = Owed { id: id.get().to_owned(), out: Some(out) };
         let (wanted, kept) = (asked.holds, greeted.workspace.kept.clone());
         let read: super::super::main_loop::Read = Box::new(move |view| {
-            let clock = Clock::new(Timestamp(view.now().0 / TICK_MS * TICK_MS));
-            let answer = look.answer(&View { clock: &clock, ..*view });
-            let (changes, next) = (view.changes, clock.asked().then(|| clock.now().plus_ms(TICK_MS)));
+            view.clock.take_asked();
+            let answer = look.answer(view);
+            let (changes, next) = (view.changes, view.clock.take_asked().then(|| view.clock.next_tick()));
             Box::new(move || match answer {
                 Ok((reply, ms)) => {
                     // What is said of the time is true until the clock's next tick, which may have been meanwhile.
-                    let left = next.map(|next| next.0.saturating_sub(now().0).min(TICK_MS));
+                    let left = next.map(|next| next.0.saturating_sub(now().0));
                     let ms = ms.into_iter().chain(left).min();
                     let holds = (ms != Some(0)).then_some(Holds { count: changes, ms });
                     if let Some(holds) = holds {

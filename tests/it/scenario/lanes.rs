@@ -431,7 +431,7 @@ fn an_agent_that_asks_a_person_keeps_nobody_else_from_starting() {
     check(
         r#"
             set agents=ada lanes=1
-            quiet submit jobs=1 | a agent writes=src verify=unit; b agent writes=lib verify=unit; c write
+            quiet submit jobs=2 | a agent writes=src verify=unit; b agent writes=lib verify=unit; c write
             quiet auto hold=T-1.1,T-2.1
             said T-1.1 asks r1 push escalate
             auto hold=T-1.1,T-2.1

@@ -354,10 +354,10 @@ fn ready(view: &View<'_>, run: &Run, task: &Task, chain: &mut Chain) {
             add(format!("the checks of the untouched base begin first{full}"));
         }
         if index.at_work(view.state) >= jobs {
-            let asks = |task: &TaskId| {
-                view.state.task(*task).and_then(Task::current).is_some_and(|(_, live)| live.asks_a_person())
+            let reviewed = |task: &TaskId| {
+                view.state.task(*task).and_then(Task::current).is_some_and(|(_, live)| live.phase == Phase::Reviewing)
             };
-            let running: Vec<TaskId> = index.trying_own.iter().copied().filter(|task| !asks(task)).collect();
+            let running: Vec<TaskId> = index.trying_own.iter().copied().filter(|task| !reviewed(task)).collect();
             let all = words::plural(running.len(), "task");
             let verb = if running.len() == 1 { "runs" } else { "run" };
             add(format!("{all} {verb}, as many as {} may at once: {}", run.id, words::list(&running, 5)));
