@@ -1,8 +1,14 @@
 //! What there is to read, as read-only documents of the editor: served where it can ask us, a file where it cannot.
 
-use std::{fmt::Write, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use super::{
     documents::uri_of,
@@ -118,7 +124,8 @@ pub async fn show(shared: &Arc<Shared>, page: Page) -> Result<String, ApiError> 
         true => page.uri(),
         false => {
             let page = page.clone();
-            let file = tokio::task::spawn_blocking(move || write(&page, &text)).await;
+            let (_, checkout) = shared.daemon_and_checkout().await?;
+            let file = tokio::task::spawn_blocking(move || write(&page, &text, &checkout)).await;
             let file = file.map_err(|error| ApiError::new(Code::Internal, error.to_string(), ""))??;
             uri_of(&file).unwrap_or_else(|| file.display().to_string())
         }
@@ -145,14 +152,22 @@ pub async fn show_or_tell(shared: &Arc<Shared>, page: Page) {
     }
 }
 
+/// The folder of a checkout's pages: each has an `R-1`, and an editor may have several open.
+fn folder_of(checkout: &Path) -> String {
+    let name = checkout.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)).take(40).collect();
+    let digest = Sha256::digest(checkout.as_os_str().as_encoded_bytes());
+    format!("{name}-{:02x}{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2], digest[3])
+}
+
 /// Writes a page below our state folder, for the user's eyes only and not to be edited.
-fn write(page: &Page, text: &str) -> Result<PathBuf, ApiError> {
+fn write(page: &Page, text: &str, checkout: &Path) -> Result<PathBuf, ApiError> {
     use std::os::unix::fs::PermissionsExt;
     let of_config = |error: crate::config::ConfigError| ApiError::new(Code::Unavailable, error.message, error.hint);
     let places = Places::find().map_err(of_config)?;
     let places = Config::load(&places).map_err(of_config)?.places(places);
     let (kind, name) = page.place();
-    let folder = places.state.join("pages");
+    let folder = places.state.join("pages").join(folder_of(checkout));
     // Names of files are short; of a request the latest explanation is kept.
     let file = folder.join(match page {
         Page::Explain(_) => "explain-request.md".to_owned(),
@@ -321,6 +336,13 @@ fn report(report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn checkouts_have_folders_of_their_own() {
+        let [one, other] = ["/a/web", "/b/web"].map(|checkout| folder_of(Path::new(checkout)));
+        assert!(one.starts_with("web-") && other.starts_with("web-") && one != other, "{one} {other}");
+        assert_eq!(folder_of(Path::new("/a/../w e/b")).matches(['/', ' ']).count(), 0);
+    }
 
     #[test]
     fn an_address_names_its_page_and_only_ours_do() {
