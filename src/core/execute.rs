@@ -130,7 +130,7 @@ pub fn may_start(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex, task: &T
     }
     let extras = task.spec.extras();
     let busy = index.trying_own.iter().filter_map(|task| state.task(*task));
-    index.at_work(state) < run.jobs(ctx.settings.workers)
+    (index.at_work(state).count() as u32) < run.jobs(ctx.settings.workers)
         && !extras.resources.iter().any(|token| state.index.tokens.contains(token))
         && !busy.into_iter().any(|other| clash(task, other))
 }
@@ -193,7 +193,8 @@ fn claim_own(state: &State, ctx: &Ctx, run: &Run, index: &RunIndex) -> Option<Ve
         return None;
     }
     let unstarted_base = run.proving_base == Proving::Idle && run.baseline.iter().any(|check| check.result.is_none());
-    if index.ready_own.is_empty() || unstarted_base || index.at_work(state) >= run.jobs(ctx.settings.workers) {
+    let full = index.at_work(state).count() as u32 >= run.jobs(ctx.settings.workers);
+    if index.ready_own.is_empty() || unstarted_base || full {
         return None;
     }
     let busy: Vec<&Task> = index.trying_own.iter().filter_map(|task| state.task(*task)).collect();

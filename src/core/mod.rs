@@ -212,6 +212,9 @@ fn apply(state: &mut State, ctx: &Ctx, events: Vec<Event>, step: &mut Step) {
     if step.events.len() - step.cuts.last().unwrap_or(&0) >= CUT_EVERY {
         step.cuts.push(step.events.len());
     }
+    // What was decided was decided by how many lanes might be held then.
+    let held = state.index.lanes.len();
+    let allowed = cfg!(debug_assertions).then(|| state.lanes_allowed(ctx.settings.lanes_max) as usize);
     for mut event in events {
         if let Event::AttemptOver { failure: Some(failure), .. } = &mut event {
             *failure = recover::failure::by_pattern(&ctx.settings.rules.policy, std::mem::take(failure));
@@ -220,6 +223,11 @@ fn apply(state: &mut State, ctx: &Ctx, events: Vec<Event>, step: &mut Step) {
         effect::after(state, ctx.settings, &event, &mut step.effects);
         step.events.push(event);
     }
+    let holds = state.index.lanes.len();
+    debug_assert!(
+        allowed.is_none_or(|allowed| holds <= held.max(allowed)),
+        "{holds} lanes were given out: {allowed:?}"
+    );
 }
 
 /// The first stage: a request whose repository was looked at is understood.

@@ -59,3 +59,17 @@ fn a_playbook_of_the_workspace_waits_for_trust_and_a_broken_one_is_a_note() {
     assert!(!notes.contains("broken.toml"), "{notes}");
     assert!(notes.contains("greet.toml: the name tidy is that of a built-in playbook"), "{notes}");
 }
+
+/// What trust is asked for are the repository's own commands, and not our fixers, which run beside them.
+#[test]
+fn the_question_of_trust_names_the_commands_of_the_repository_and_no_others() {
+    let world = World::new("", &[("Makefile", "test:\n\ttrue\n"), ("notes.txt", "blanks  \n")]);
+    let request = "format and lint this repository; keep only what passes its tests";
+    let output = world.run(&["run", request, "--no-wait", "--json"]);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let tasks = last(&output)["tasks"].to_string();
+    assert!(tasks.contains("trailing-blanks"), "no fixer of ours is planned: {tasks}");
+    let open = last(&world.run(&["decide", "--json"]));
+    let detail = open["decisions"][0]["detail"].as_str().unwrap();
+    assert!(detail.contains("make test") && !detail.contains("orchestrator fix"), "{open}");
+}

@@ -22,8 +22,7 @@ use super::{
     room,
     run::{Proving, Run, RunState},
     state::{Alarm, RunIndex, State},
-    task::Phase,
-    task::Task,
+    task::{Phase, Task},
 };
 use crate::{
     core::recover::failure,

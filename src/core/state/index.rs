@@ -10,7 +10,7 @@ use crate::{
         graph::Graph,
         plan::spec::{Effect, Kind, Part, Priority, TaskSpec},
         run::Proving,
-        task::{Phase, Settled, Task, TaskState},
+        task::{Attempt, Phase, Settled, Task, TaskState},
     },
     ids::{AttemptId, DecisionId, LaneId, RunId, TaskId},
     time::Timestamp,
@@ -284,23 +284,25 @@ impl RunIndex {
         self.trying_shared + self.trying_own.len() as u32
     }
 
-    /// Attempts under way that wait for a person's answer. Each has a lane, so there are few.
+    /// Attempts under way in lanes of their own, so there are few.
+    fn own<'a>(&'a self, state: &'a State) -> impl Iterator<Item = (AttemptId, &'a Attempt)> {
+        self.trying_own.iter().filter_map(|task| state.task(*task)?.current())
+    }
+
+    /// How many of them wait for a person's answer.
     pub fn asking(&self, state: &State) -> u32 {
-        let tasks = self.trying_own.iter().filter_map(|task| state.task(*task)?.current());
-        tasks.filter(|(_, live)| live.asks_a_person()).count() as u32
+        self.own(state).filter(|(_, live)| live.asks_a_person()).count() as u32
     }
 
-    /// Attempts in lanes of their own that take a place of the run's number of jobs. Of one whose work a person looks at
-    /// nothing runs; an agent that asks is a process still.
-    pub fn at_work(&self, state: &State) -> u32 {
-        let tasks = self.trying_own.iter().filter_map(|task| state.task(*task)?.current());
-        tasks.filter(|(_, live)| live.phase != Phase::Reviewing).count() as u32
+    /// The tasks of those that take a place of the run's number of jobs. Of one whose work a person looks at nothing runs;
+    /// an agent that asks is a process still.
+    pub fn at_work<'a>(&'a self, state: &'a State) -> impl Iterator<Item = TaskId> {
+        self.own(state).filter(|(_, live)| live.phase != Phase::Reviewing).map(|(attempt, _)| attempt.task)
     }
 
-    /// Attempts under way that wait for a person and for nothing else. Each has a lane, so there are few.
+    /// How many of them wait for a person and for nothing else.
     fn held(&self, state: &State) -> u32 {
-        let tasks = self.trying_own.iter().filter_map(|task| state.task(*task)?.current());
-        tasks.filter(|(_, live)| live.held()).count() as u32
+        self.own(state).filter(|(_, live)| live.held()).count() as u32
     }
 
     /// Attempts under way that go on by themselves.

@@ -353,11 +353,8 @@ fn ready(view: &View<'_>, run: &Run, task: &Task, chain: &mut Chain) {
             let full = if lanes_full { format!(", for which it needs a lane: {all_held}") } else { String::new() };
             add(format!("the checks of the untouched base begin first{full}"));
         }
-        if index.at_work(view.state) >= jobs {
-            let reviewed = |task: &TaskId| {
-                view.state.task(*task).and_then(Task::current).is_some_and(|(_, live)| live.phase == Phase::Reviewing)
-            };
-            let running: Vec<TaskId> = index.trying_own.iter().copied().filter(|task| !reviewed(task)).collect();
+        let running: Vec<TaskId> = index.at_work(view.state).collect();
+        if running.len() as u32 >= jobs {
             let all = words::plural(running.len(), "task");
             let verb = if running.len() == 1 { "runs" } else { "run" };
             add(format!("{all} {verb}, as many as {} may at once: {}", run.id, words::list(&running, 5)));
