@@ -9,8 +9,9 @@ mod transport;
 
 use std::{
     fmt, io,
+    os::{fd::OwnedFd, unix::process::CommandExt},
     path::PathBuf,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -148,15 +149,38 @@ pub async fn doctor(folder: &std::path::Path) -> Result<String, ApiError> {
     let exe =
         crate::daemon::own_program().map_err(|error| unavailable(error.to_string(), "reinstall the program").0)?;
     let mut command = Command::new(exe);
-    command.arg("--in").arg(folder).arg("doctor").stdin(Stdio::null());
-    let said = tokio::time::timeout(DOCTOR_MAX, tokio::task::spawn_blocking(move || command.output())).await;
-    match said.map(|said| said.unwrap_or_else(|error| Err(io::Error::other(error)))) {
+    command.arg("--in").arg(folder).arg("doctor").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    match tokio::time::timeout(DOCTOR_MAX, output(command)).await {
         // It ends with another status where something fails; what it says is what was asked for.
-        Ok(Ok(said)) if !said.stdout.is_empty() => Ok(String::from_utf8_lossy(&said.stdout).into_owned()),
-        Ok(Ok(said)) => Err(unavailable(String::from_utf8_lossy(&said.stderr).trim().to_owned(), "").0),
+        Ok(Ok((said, _))) if !said.is_empty() => Ok(said),
+        Ok(Ok((_, trouble))) => Err(unavailable(trouble.trim().to_owned(), "").0),
         Ok(Err(error)) => Err(unavailable(error.to_string(), "run `orchestrator doctor` in a terminal").0),
         Err(_) => Err(unavailable("it did not answer in time", "run `orchestrator doctor` in a terminal").0),
     }
+}
+
+/// What a program says on its two outputs until it has closed them. Whoever gives up waiting, or ends, ends it: nothing
+/// that an editor asked for and took back may stay behind.
+async fn output(mut command: Command) -> io::Result<(String, String)> {
+    struct Ended(Child);
+    impl Drop for Ended {
+        fn drop(&mut self) {
+            // SAFETY: the group is that of our child, whose number nobody else has before it is waited for.
+            unsafe { libc::kill(-(self.0.id() as i32), libc::SIGKILL) };
+            let _ = self.0.wait();
+        }
+    }
+    async fn read(pipe: Option<impl Into<OwnedFd>>) -> io::Result<String> {
+        let mut said = Vec::new();
+        if let Some(pipe) = pipe {
+            tokio::net::unix::pipe::Receiver::from_owned_fd(pipe.into())?.read_to_end(&mut said).await?;
+        }
+        Ok(String::from_utf8_lossy(&said).into_owned())
+    }
+    // A group of its own, so that what it has started in turn ends with it.
+    let mut child = Ended(command.process_group(0).spawn()?);
+    let (stdout, stderr) = (child.0.stdout.take(), child.0.stderr.take());
+    tokio::try_join!(read(stdout), read(stderr))
 }
 
 /// Whether nobody is there to be reached. A daemon that dies while we wait for it to accept resets the connection.
@@ -297,6 +321,40 @@ fn daemon_env(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Of a question that is taken back nothing stays behind.
+    #[tokio::test]
+    async fn a_program_that_nobody_waits_for_any_more_is_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pid");
+        let shell = |script: String| {
+            let mut command = Command::new("sh");
+            command.args(["-c", &script]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            command
+        };
+        let said = output(shell("echo out; echo err >&2; exit 3".to_owned())).await.unwrap();
+        assert_eq!(said, ("out\n".to_owned(), "err\n".to_owned()));
+        let begun = async {
+            loop {
+                match std::fs::read_to_string(&file).ok().and_then(|pid| pid.trim().parse::<i32>().ok()) {
+                    Some(pid) => return pid,
+                    None => tokio::time::sleep(Duration::from_millis(2)).await,
+                }
+            }
+        };
+        let long = output(shell(format!("sleep 1000 & echo $! > {0}.new; mv {0}.new {0}; wait", file.display())));
+        let pid = tokio::select! {
+            said = long => panic!("it ended: {said:?}"),
+            pid = begun => pid,
+        };
+        // Its own child's child is somebody else's to take note of.
+        let over = || std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z"));
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !over() {
+            assert!(Instant::now() < deadline, "{pid} is there still");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
 
     #[test]
     fn versions_are_compared_by_number() {
